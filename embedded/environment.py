@@ -1,0 +1,177 @@
+"""What the lab is told: the user's environment and ``.env``, and from it the environment of every process."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from dotenv import dotenv_values
+
+from embedded.errors import LabError
+from services.common.catalog import (
+    DNS_QUERY_PORT,
+    POSTGRES_PORT,
+    SERVICES,
+    TRAFFIC_GENERATOR_PORT,
+    Service,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+DATABASE_NAME = "firedrill"
+_WILDCARDS = ("0.0.0.0", "::")
+_SECRET_VARIABLES = (
+    "DATABASE_URL",
+    "EXAM_DATABASE_URL",
+    "SHOP_DB_PASSWORD",
+    "EXAMINER_DB_PASSWORD",
+    "CANDIDATE_DB_PASSWORD",
+)
+
+
+def user_environment(environ: Mapping[str, str] = os.environ, *, root: Path = ROOT) -> dict[str, str]:
+    """The user's settings: ``.env`` in ``root``, overridden by the real environment."""
+    written = {name: value for name, value in dotenv_values(root / ".env").items() if value is not None}
+    return {**written, **environ}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where this lab lives and what it listens on."""
+
+    user: Mapping[str, str]
+    directory: Path
+    """``LAB_DIR``: data, logs and the pid file, absolute."""
+    bind: str
+    services: tuple[Service, ...]
+    ports: Mapping[str, int]
+    """Port by service name."""
+    postgres_port: int
+    dns_query_port: int
+    traffic_port: int
+    external_database: str | None
+    """Superuser URL of a Postgres that is not ours, from ``DATABASE_URL``."""
+
+    @property
+    def logs(self) -> Path:
+        """One file for each process: ``<name>.log``."""
+        return self.directory / "logs"
+
+    @property
+    def host(self) -> str:
+        """The address under which this machine reaches what is bound to ``bind``."""
+        return "127.0.0.1" if self.bind in _WILDCARDS else self.bind
+
+    def url(self, service: str) -> str:
+        """The base URL of a service by name."""
+        return f"http://{self.host}:{self.ports[service]}"
+
+    def log(self, name: str) -> Path:
+        """The log file of a process by name."""
+        return self.logs / f"{name}.log"
+
+
+def settings(user: Mapping[str, str], *, services: Sequence[Service] = SERVICES) -> Settings:
+    """Read the lab's settings.
+
+    Raises ``LabError`` naming the variable that holds an impossible value.
+    """
+    return Settings(
+        user=user,
+        directory=Path(user.get("LAB_DIR") or ROOT / ".lab").expanduser().absolute(),
+        bind=user.get("LAB_BIND") or "127.0.0.1",
+        services=tuple(services),
+        ports={s.name: _port(user, s.port_variable, s.port) for s in services},
+        postgres_port=_port(user, "POSTGRES_PORT", POSTGRES_PORT),
+        dns_query_port=_port(user, "DNS_QUERY_PORT", DNS_QUERY_PORT),
+        traffic_port=_port(user, "TRAFFIC_GENERATOR_PORT", TRAFFIC_GENERATOR_PORT),
+        external_database=_external_database(user),
+    )
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """The passwords of the database roles for one run of the lab."""
+
+    shop: str
+    examiner: str
+    candidate: str
+
+    @classmethod
+    def for_run(cls, user: Mapping[str, str]) -> "Passwords":
+        """Those that the user gave; ``candidate`` is documented, the others are random."""
+        return cls(
+            shop=user.get("SHOP_DB_PASSWORD") or secrets.token_urlsafe(24),
+            examiner=user.get("EXAMINER_DB_PASSWORD") or secrets.token_urlsafe(24),
+            candidate=user.get("CANDIDATE_DB_PASSWORD") or "candidate",
+        )
+
+    def by_role(self) -> dict[str, str]:
+        """Password by role name."""
+        return {"shop": self.shop, "examiner": self.examiner, "candidate": self.candidate}
+
+
+def role_url(admin_url: str, *, role: str, password: str, database: str = DATABASE_NAME) -> str:
+    """``admin_url`` for another role and the lab's database; host, port and options stay."""
+    parts = urlsplit(admin_url)
+    place = parts.netloc.rpartition("@")[2]
+    netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{place}"
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{quote(database, safe='')}"))
+
+
+def shop_environment(lab: Settings, *, database_url: str) -> dict[str, str]:
+    """The environment of the shop's services: the user's own, where the lab and the peers are, the shop's role.
+
+    Nothing in it opens the examiner's or the superuser's door.
+    """
+    given = {name: value for name, value in lab.user.items() if name not in _SECRET_VARIABLES}
+    addresses = {f"{s.variable_prefix}_URL": lab.url(s.name) for s in lab.services}
+    if "fraud" in lab.ports:
+        addresses["FRAUD_URL"] = f"http://fraud-api.internal.corp:{lab.ports['fraud']}"
+    defaults = {
+        "ENV": "demo",
+        "DNS_SERVER": f"{lab.host}:{lab.dns_query_port}",
+        "ZONE_FILE": str(lab.directory / "dns" / "internal.corp.zone"),
+        **addresses,
+    }
+    places = {
+        "LAB_DIR": str(lab.directory),
+        "LAB_BIND": lab.bind,
+        "POSTGRES_PORT": str(lab.postgres_port),
+        "DNS_QUERY_PORT": str(lab.dns_query_port),
+        "TRAFFIC_GENERATOR_PORT": str(lab.traffic_port),
+        **{s.port_variable: str(lab.ports[s.name]) for s in lab.services},
+    }
+    return {**defaults, **given, **places, "DATABASE_URL": database_url}
+
+
+def traffic_environment(lab: Settings, *, shop: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the load: the shop's without its database, and where the journal goes."""
+    journal = {"TRAFFIC_JOURNAL": str(lab.directory / "traffic" / "journal.jsonl")}
+    return {**journal, **{name: value for name, value in shop.items() if name != "DATABASE_URL"}}
+
+
+def schedule_environment(*, shop: Mapping[str, str], exam_database_url: str) -> dict[str, str]:
+    """The environment of the schedule: the only process that may write down the truth."""
+    return {**shop, "EXAM_DATABASE_URL": exam_database_url}
+
+
+def _port(user: Mapping[str, str], variable: str, default: int) -> int:
+    text = user.get(variable) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise LabError(f"{variable}={text!r} is not a port: a whole number from 1 to 65535 is needed")
+    return int(text)
+
+
+def _external_database(user: Mapping[str, str]) -> str | None:
+    url = user.get("DATABASE_URL")
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if not parts.scheme.startswith("postgres") or not parts.hostname:
+        raise LabError(
+            "DATABASE_URL is not the URL of a PostgreSQL server. The lab needs a superuser's URL such as"
+            " postgresql://postgres:secret@db.example:5432/postgres; unset it to use the lab's own server."
+        )
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg2"))

@@ -1,0 +1,59 @@
+"""The one table of services: names, packages, ports. Everything else reads it.
+
+The embedded lab starts what stands here, tests are parametrised over it, and
+the scrape configuration and the docs are held to it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Service:
+    """One HTTP service of the lab.
+
+    ``name`` is the hostname and the ``service`` label (hyphens); ``package``
+    is the folder under ``services/`` (underscores).
+    """
+
+    name: str
+    package: str
+    port: int
+    database: bool = True
+    """Whether its readiness depends on Postgres."""
+
+    @property
+    def variable_prefix(self) -> str:
+        """The prefix of its environment variables: ``alert-ingestion`` → ``ALERT_INGESTION``."""
+        return self.name.upper().replace("-", "_")
+
+    @property
+    def port_variable(self) -> str:
+        """The variable that moves its HTTP port, for instance ``GATEWAY_PORT``."""
+        return f"{self.variable_prefix}_PORT"
+
+    @property
+    def app(self) -> str:
+        """Where its application factory is: ``module:function``."""
+        return f"services.{self.package}.app:create_app"
+
+
+SERVICES = (
+    Service("dns", "dns", 8013, database=False),
+    Service("fraud", "fraud", 8443, database=False),
+    Service("inventory", "inventory", 8012),
+    Service("profile", "profile", 8000),
+    Service("payment", "payment", 8011),
+    Service("gateway", "gateway", 8010, database=False),
+)
+
+BASELINE_RELEASE = "7d3a9e1"
+"""The commit that healthy services are built from; one of ``fixtures/recent_commits.json``."""
+
+DNS_QUERY_PORT = 5300
+POSTGRES_PORT = 5432
+TRAFFIC_GENERATOR_PORT = 8089
+
+
+def service(name: str) -> Service:
+    """The service of that name; ``KeyError`` if there is none."""
+    return {s.name: s for s in SERVICES}[name]

@@ -1,0 +1,1 @@
+"""What can be made to break in the DNS service: a module a mode."""

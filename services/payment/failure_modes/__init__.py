@@ -1,0 +1,1 @@
+"""What can be made to break in the payment service: a module a mode."""

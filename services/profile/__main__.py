@@ -1,0 +1,21 @@
+"""The profile service alone: ``python -m services.profile``."""
+
+import os
+
+import uvicorn
+
+from services.common.catalog import service
+from services.profile.app import create_app
+
+
+def main() -> None:
+    """Serve on ``LAB_BIND`` (127.0.0.1) and ``PROFILE_PORT`` (8000) until interrupted."""
+    spec = service("profile")
+    host = os.environ.get("LAB_BIND", "127.0.0.1")
+    port = int(os.environ.get(spec.port_variable, spec.port))
+    print(f"profile: http://{host}:{port}/docs (Ctrl-C ends it)", flush=True)
+    uvicorn.run(create_app(), host=host, port=port, log_config=None, access_log=False)
+
+
+if __name__ == "__main__":
+    main()

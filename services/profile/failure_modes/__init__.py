@@ -1,0 +1,1 @@
+"""What can be made to break in the profile service: a module a mode."""

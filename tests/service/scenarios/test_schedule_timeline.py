@@ -1,0 +1,373 @@
+"""The schedule against a real HTTP service that goes down and comes back, on a clock of its own."""
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from scenarios.admin import Client, ServiceAdmin
+from scenarios.event_log import event_log
+from scenarios.model import Scenario, load_all
+from scenarios.records import PhaseRecords
+from scenarios.schedule import Schedule, ShutdownRequested
+
+Call = tuple[float, str]
+
+
+class Timeline:
+    """A clock that moves when somebody sleeps, and what happens when."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._due: list[tuple[float, Callable[[], None]]] = []
+
+    def at(self, when_s: float, happens: Callable[[], None]) -> None:
+        self._due.append((when_s, happens))
+        self._due.sort(key=lambda one: one[0])
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, duration_s: float) -> None:
+        until = self.now + duration_s
+        while self._due and self._due[0][0] <= until:
+            self.now, happens = self._due.pop(0)
+            happens()
+        self.now = until
+
+
+class FakeService:
+    """A service with the admin routes. A restart loses its mode, but not what the mode did to the world."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.mode = "none"
+        self.world_is_broken = False
+        self.calls: list[Call] = []
+        self.status = 200
+        self._timeline = timeline
+        self._port = 0
+        self._server: ThreadingHTTPServer | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer({"service": "fake", "failure_mode": service.mode})
+
+            def do_POST(self) -> None:
+                service.calls.append((service._timeline.now, self.path))
+                if service.status < 300:
+                    service.change(self.path)
+                self.answer({"service": "fake", "failure_mode": service.mode, "previous": "none"})
+
+            def answer(self, body: dict[str, str]) -> None:
+                content = json.dumps(body).encode()
+                self.send_response(service.status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                """Nobody reads a log of a fake."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+
+    def stop(self) -> None:
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        self.mode = "none"
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def refuse(self) -> None:
+        self.status = 503
+
+    def accept(self) -> None:
+        self.status = 200
+
+    def change(self, path: str) -> None:
+        if path == "/admin/baseline":
+            self.mode, self.world_is_broken = "none", False
+            return
+        mode, _, resume = path.removeprefix("/admin/failure-mode/").partition("?resume=")
+        self.mode = mode
+        self.world_is_broken = self.world_is_broken or resume == "false"
+
+
+@pytest.fixture
+def timeline() -> Timeline:
+    return Timeline()
+
+
+@pytest.fixture
+def service(timeline: Timeline) -> Iterator[FakeService]:
+    fake = FakeService(timeline)
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def schedule(timeline: Timeline, service: FakeService, log: io.StringIO) -> Iterator[Schedule]:
+    yield from schedule_over(timeline, service, log, blind=False)
+
+
+@pytest.fixture
+def blind_schedule(timeline: Timeline, service: FakeService, log: io.StringIO) -> Iterator[Schedule]:
+    yield from schedule_over(timeline, service, log, blind=True)
+
+
+def schedule_over(
+    timeline: Timeline, service: FakeService, log: io.StringIO, *, blind: bool
+) -> Iterator[Schedule]:
+    lines = event_log(blind=blind, stream=log)
+    records = PhaseRecords(None, seed=1, log=lines, clock=timeline.time)
+    with Client(token=None) as client:
+        admin = ServiceAdmin(service.url, client=client)
+        yield Schedule(
+            admins={"profile": admin, "gateway": admin},
+            records=records,
+            log=lines,
+            clock=timeline.time,
+            sleep=timeline.sleep,
+        )
+
+
+@pytest.fixture
+def incident() -> Scenario:
+    """``incident-b``: healthy for 10 s, broken for 40 s, healthy for 30 s."""
+    return load_all()["incident-b"].with_timeline(soak_s=10, hold_s=40, rest_s=30)
+
+
+BREAK = "/admin/failure-mode/combined?resume=false"
+BREAK_AGAIN = "/admin/failure-mode/combined?resume=true"
+RESTORE = "/admin/baseline"
+
+
+def events(log: io.StringIO) -> list[str]:
+    return [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+
+
+def test_a_scenario_soaks_breaks_restores_and_rests(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario, log: io.StringIO
+) -> None:
+    schedule.play(incident)
+
+    assert service.calls == [(10, BREAK), (50, RESTORE)]
+    assert timeline.now == pytest.approx(80)
+    assert events(log) == [
+        *["phase.started", "phase.ended"],
+        *["phase.started", "fault.applied", "fault.reverted", "phase.ended"],
+        *["phase.started", "phase.ended"],
+    ]
+
+
+def test_a_service_that_is_down_when_its_fault_is_due_is_broken_once_it_is_back(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    timeline.at(5, service.stop)
+    timeline.at(29.5, service.start)
+
+    schedule.play(incident)
+
+    assert service.calls == [(30, BREAK), (50, RESTORE)]
+
+
+def test_a_service_that_is_down_for_the_whole_hold_is_left_alone(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    timeline.at(5, service.stop)
+    timeline.at(60, service.start)
+
+    schedule.play(incident)
+
+    assert service.calls == []
+    assert timeline.now == pytest.approx(80)
+
+
+def test_a_service_that_is_restarted_in_the_hold_is_resumed_and_not_broken_anew(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario, log: io.StringIO
+) -> None:
+    timeline.at(25.5, service.restart)
+
+    schedule.play(incident)
+
+    assert service.calls == [(10, BREAK), (26, BREAK_AGAIN), (50, RESTORE)]
+    assert "fault.reapplied" in events(log)
+
+
+def test_a_service_that_is_down_when_its_fault_ends_is_restored_when_it_is_back(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    timeline.at(45, service.stop)
+    timeline.at(500.5, service.start)
+
+    schedule.play(incident)
+
+    assert service.calls == [(10, BREAK), (501, RESTORE)]
+    assert not service.world_is_broken
+    assert timeline.now == pytest.approx(531)
+
+
+def test_a_service_that_does_not_accept_the_revert_is_asked_until_it_does(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario, log: io.StringIO
+) -> None:
+    timeline.at(45, service.refuse)
+    timeline.at(52.5, service.accept)
+
+    schedule.play(incident)
+
+    assert service.calls == [(10, BREAK), *[(float(second), RESTORE) for second in (50, 51, 52, 53)]]
+    assert not service.world_is_broken
+    assert events(log).count("fault.revert_pending") == 1
+
+
+def test_a_service_that_may_have_taken_the_fault_is_restored(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    service.refuse()
+    timeline.at(49.5, service.accept)
+
+    schedule.play(incident.with_timeline(hold_s=39.2))
+
+    assert service.calls[0] == (10, BREAK)
+    assert service.calls[-1] == (pytest.approx(50.2), RESTORE)
+
+
+def test_a_shutdown_in_the_hold_restores_at_once(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    timeline.at(20.3, shutdown)
+
+    with pytest.raises(ShutdownRequested):
+        schedule.run([incident])
+    schedule.shut_down()
+
+    assert service.calls == [(10, BREAK), (20.3, RESTORE)]
+    assert service.mode == "none"
+
+
+def test_a_shutdown_in_the_soak_touches_nothing(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    timeline.at(3, shutdown)
+
+    with pytest.raises(ShutdownRequested):
+        schedule.run([incident])
+    schedule.shut_down()
+
+    assert service.calls == []
+
+
+def test_a_shutdown_with_the_service_down_says_that_it_is_left_broken(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario, log: io.StringIO
+) -> None:
+    timeline.at(20, service.stop)
+    timeline.at(20.3, shutdown)
+
+    with pytest.raises(ShutdownRequested):
+        schedule.run([incident])
+    schedule.shut_down()
+
+    assert "fault.left_applied" in events(log)
+
+
+def test_without_a_scenario_nothing_is_touched(
+    schedule: Schedule, service: FakeService, timeline: Timeline
+) -> None:
+    timeline.at(3600, shutdown)
+
+    with pytest.raises(ShutdownRequested):
+        schedule.run([])
+    schedule.shut_down()
+
+    assert service.calls == []
+
+
+def test_scenarios_are_played_in_turn_for_ever_with_healthy_time_between(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    timeline.at(170, shutdown)
+
+    with pytest.raises(ShutdownRequested):
+        schedule.run([incident])
+
+    assert service.calls == [(10, BREAK), (50, RESTORE), (90, BREAK), (130, RESTORE)]
+
+
+def test_the_first_soak_waits_until_the_services_are_healthy(
+    schedule: Schedule, service: FakeService, timeline: Timeline, incident: Scenario
+) -> None:
+    service.stop()
+    timeline.at(30, service.start)
+    timeline.at(60, shutdown)
+
+    with pytest.raises(ShutdownRequested):
+        schedule.run([incident])
+
+    assert [path for _, path in service.calls] == [BREAK]
+    assert service.calls[0][0] == pytest.approx(40.2, abs=0.5)
+
+
+def test_a_quiet_night_breaks_nothing(
+    schedule: Schedule, service: FakeService, timeline: Timeline, log: io.StringIO
+) -> None:
+    schedule.play(load_all()["quiet-night"])
+
+    assert service.calls == []
+    assert events(log) == ["phase.started", "phase.ended"] * 3
+    assert timeline.now == pytest.approx(120)
+
+
+def test_a_fault_with_an_offset_comes_later(
+    schedule: Schedule, service: FakeService, incident: Scenario
+) -> None:
+    fault = incident.faults[0].model_copy(update={"offset_s": 15})
+
+    schedule.play(incident.model_copy(update={"faults": (fault,)}))
+
+    assert service.calls == [(25, BREAK), (50, RESTORE)]
+
+
+def test_a_blind_log_does_not_say_what_is_broken(
+    blind_schedule: Schedule,
+    service: FakeService,
+    timeline: Timeline,
+    incident: Scenario,
+    log: io.StringIO,
+) -> None:
+    timeline.at(20, service.restart)
+    timeline.at(45, service.stop)
+    timeline.at(55.5, service.start)
+
+    blind_schedule.play(incident)
+
+    said = log.getvalue()
+    assert "fault.reapplied" in said
+    assert "fault.revert_pending" in said
+    for word in ("incident-b", "profile", "combined", "cache", "hold", "soak", service.url):
+        assert word not in said
+
+
+def shutdown() -> None:
+    raise ShutdownRequested(0)
