@@ -151,7 +151,11 @@ class Server:
 
     def options(self) -> ProcessOptions:
         """How to start ``command()``: as which account, where, with what environment, in its own session."""
-        return {**self._account_options(), "start_new_session": True, "preexec_fn": die_with_parent()}
+        return {
+            **self._account_options(self.data),
+            "start_new_session": True,
+            "preexec_fn": die_with_parent(),
+        }
 
     def is_ready(self, pid: int) -> bool:
         """Whether the server process ``pid`` accepts connections."""
@@ -204,17 +208,27 @@ class Server:
         return notes
 
     def _initialise(self) -> None:
-        # A half-made cluster of an interrupted first start has no PG_VERSION yet, and initdb refuses its folder.
-        if self.data.exists():
-            shutil.rmtree(self.data)
-        self.data.mkdir(mode=0o700)
+        """Make the data directory beside its place and move it there whole: a start may be interrupted."""
+        for unfinished in self.data.parent.glob("data.new-*"):
+            shutil.rmtree(unfinished)
+        fresh = self.data.with_name(f"data.new-{os.getpid()}")
+        fresh.mkdir(mode=0o700)
         if self._account:
-            os.chown(self.data, self._account.uid, self._account.gid)
+            os.chown(fresh, self._account.uid, self._account.gid)
         password_file = self.data.with_name("initdb-password")
         _write_private(password_file, self.password, account=self._account)
         try:
+            self._run_initdb(fresh, password_file=password_file)
+        finally:
+            password_file.unlink()
+        with (fresh / "postgresql.conf").open("a") as file:
+            file.write("include = 'lab.conf'\n")
+        fresh.rename(self.data)
+
+    def _run_initdb(self, fresh: Path, *, password_file: Path) -> None:
+        try:
             made = subprocess.run(
-                [str(self._binaries / "initdb"), "-D", str(self.data), "-U", SUPERUSER, "-A", "scram-sha-256"]
+                [str(self._binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "-A", "scram-sha-256"]
                 + [
                     "-E",
                     "UTF8",
@@ -226,21 +240,15 @@ class Server:
                 check=False,
                 capture_output=True,
                 text=True,
-                **self._account_options(),
+                **self._account_options(fresh),
             )
         except PermissionError as error:
             raise LabError(
                 f"cannot start PostgreSQL as user {_UNPRIVILEGED} ({error}): run the lab as a normal user,"
                 " or set DATABASE_URL to a server of your own"
             ) from error
-        finally:
-            password_file.unlink()
         if made.returncode != 0:
-            raise LabError(
-                f"initdb could not make {self.data}:\n{made.stderr.strip() or made.stdout.strip()}"
-            )
-        with (self.data / "postgresql.conf").open("a") as file:
-            file.write("include = 'lab.conf'\n")
+            raise LabError(f"initdb could not make {fresh}:\n{made.stderr.strip() or made.stdout.strip()}")
 
     def _configuration(self) -> str:
         addresses = "127.0.0.1" if self.bind == "127.0.0.1" else f"127.0.0.1,{self.bind}"
@@ -254,9 +262,9 @@ class Server:
         }
         return "".join(f"{name} = {value}\n" for name, value in (_CONFIGURATION | own).items())
 
-    def _account_options(self) -> ProcessOptions:
+    def _account_options(self, folder: Path) -> ProcessOptions:
         environment = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.environ.get("PATH", os.defpath)}
-        options: ProcessOptions = {"cwd": str(self.data), "env": environment}
+        options: ProcessOptions = {"cwd": str(folder), "env": environment}
         if self._account:
             options |= {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}
         return options

@@ -242,7 +242,7 @@ class _Lab:
             start,
             is_healthy,
             self._lab.log("postgres"),
-            url=f"postgresql://candidate@{self._lab.host}:{self._lab.postgres_port}/{DATABASE_NAME}",
+            url=f"postgresql://{self._lab.host}:{self._lab.postgres_port}/{DATABASE_NAME}",
             stop_signal=STOP_SIGNAL,
             last_resort=signal.SIGQUIT,
         )

@@ -15,6 +15,7 @@ from embedded.claim import Identity
 from embedded.supervision import Standing
 
 NOT_RUNNING = 3
+_WIDTH_OF_A_PIPE = 160
 _HEALTH_PATHS = {"traffic-generator": "/"}
 
 
@@ -34,6 +35,8 @@ class Row:
 def show_status(directory: Path) -> int:
     """Print the table; the exit code: 0 all healthy, 1 something is not, 3 the lab is not running."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_PIPE
     rows = read_status(directory)
     if not rows:
         console.print("the lab is not running: start it with `lab up`")
@@ -112,8 +115,8 @@ def _table(rows: list[Row]) -> Table:
     total = sum(row.memory_bytes for row in rows)
     table.add_column("service", no_wrap=True)
     table.add_column("state")
-    table.add_column("URL", no_wrap=True)
-    table.add_column("pid", justify="right")
+    table.add_column("URL", overflow="fold")
+    table.add_column("pid", justify="right", no_wrap=True)
     table.add_column("uptime", justify="right", no_wrap=True)
     table.add_column("memory", footer=_mib(total), justify="right", no_wrap=True)
     for row in rows:
@@ -136,5 +139,5 @@ def _duration(seconds: float) -> str:
     whole = int(seconds)
     hours, minutes = divmod(whole // 60, 60)
     if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"

@@ -51,7 +51,7 @@ class PaymentPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: Annotated[str, Field(pattern=r"^(?=.*[1-9])\d{1,6}(\.\d{1,2})?$", examples=["18.50"])]
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,2})?$", examples=["18.50"])]
 
 
 class CheckoutRequest(BaseModel):
