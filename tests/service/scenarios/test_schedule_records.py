@@ -163,10 +163,11 @@ def test_a_database_that_is_away_does_not_stop_the_revert_and_gets_the_rows_when
 
     schedule.play(incident)
 
-    _, hold, rest = exam.phases()
+    rows = {row["phase"]: row for row in exam.phases()}
     assert service.calls == [(10, BREAK), (50, RESTORE)]
-    assert (rest["ended_at"] - hold["ended_at"]).total_seconds() >= 15
-    assert hold["ended_at"] <= rest["started_at"] < rest["ended_at"]
+    assert rows["hold"]["ended_at"] is not None
+    # Begun at 50 s and written at 66 s or so; the fake clock stands still while the real one writes.
+    assert 14 <= (rows["rest"]["ended_at"] - rows["rest"]["started_at"]).total_seconds() <= 18
 
 
 def test_a_fault_waits_for_the_record_of_its_phase(
