@@ -3,22 +3,24 @@
 import os
 import sys
 
-from embedded.environment import ROOT, settings, user_environment
-from embedded.errors import LabError
-from embedded.supervisor import run
+from embedded import ROOT, warm_up
 
 
 def main() -> int:
     """Run the lab with the user's settings; the exit code."""
+    # The fork server and Locust find the project's packages from here, wherever the command was typed.
+    os.chdir(ROOT)
+    # Its imports decide how long a start takes; ours below run beside them.
+    warm_up.context()
+    from embedded.environment import settings, user_environment
+    from embedded.errors import LabError
+    from embedded.supervisor import run
+
     try:
-        lab = settings(user_environment())
+        return run(settings(user_environment()))
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
-    # The fork server and Locust find the project's packages from here, wherever the command was typed.
-    os.chdir(ROOT)
-    try:
-        return run(lab)
     except KeyboardInterrupt:
         return 130
 

@@ -32,12 +32,10 @@ class Display:
         console: Console,
         *,
         log: Path,
-        write_state: Callable[[], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._console = console
         self._log = log
-        self._write_state = write_state
         self._clock = clock
         self._standings: Sequence[Standing] = ()
         self._live: Live | None = None
@@ -68,7 +66,6 @@ class Display:
 
     def changed(self, standing: Standing) -> None:
         """Redraw the table; without a terminal, one line when a component turns healthy."""
-        self._write_state()
         if self._live:
             self._live.update(self._table(), refresh=True)
         elif self._starting and standing.state == "healthy" and standing.restarts == 0:

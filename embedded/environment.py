@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 
+from embedded import ROOT
 from embedded.errors import LabError
 from services.common.catalog import (
     DNS_QUERY_PORT,
@@ -18,7 +19,6 @@ from services.common.catalog import (
     Service,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
 DATABASE_NAME = "firedrill"
 _WILDCARDS = ("0.0.0.0", "::")
 _SECRET_VARIABLES = (
@@ -42,7 +42,7 @@ class Settings:
 
     user: Mapping[str, str]
     directory: Path
-    """``LAB_DIR``: data, logs and the pid file, absolute."""
+    """``LAB_DIR``: data, logs and the pid file. Absolute; what the user gives is relative to the project."""
     bind: str
     services: tuple[Service, ...]
     ports: Mapping[str, int]
@@ -79,7 +79,7 @@ def settings(user: Mapping[str, str], *, services: Sequence[Service] = SERVICES)
     """
     return Settings(
         user=user,
-        directory=Path(user.get("LAB_DIR") or ROOT / ".lab").expanduser().absolute(),
+        directory=ROOT / Path(user.get("LAB_DIR") or ".lab").expanduser(),
         bind=user.get("LAB_BIND") or "127.0.0.1",
         services=tuple(services),
         ports={s.name: _port(user, s.port_variable, s.port) for s in services},
@@ -121,7 +121,7 @@ def role_url(admin_url: str, *, role: str, password: str, database: str = DATABA
 
 
 def shop_environment(lab: Settings, *, database_url: str) -> dict[str, str]:
-    """The environment of the shop's services: the user's own, where the lab and the peers are, the shop's role.
+    """The environment of the shop's services: the user's, where lab and peers are, and the shop's role.
 
     Nothing in it opens the examiner's or the superuser's door.
     """

@@ -8,7 +8,7 @@ For tests::
 
 ``create_database`` returns the superuser's URL of the new database; a copy of
 a template takes some 20 ms. ``port=0`` takes a free port. ``durable=False``
-turns off fsync: quick, and lost in a crash of the machine.
+turns off fsync and deletes the data at the end.
 """
 
 import os
@@ -40,7 +40,8 @@ SUPERUSER = "postgres"
 STOP_SIGNAL = signal.SIGINT
 """Postgres' fast shutdown: sessions end, everything is on disk."""
 _UNPRIVILEGED = "nobody"
-_SHELTER = Path("/var/tmp")
+# /tmp may be a RAM disk or be emptied at any time. The folder in it is used only if it is our own.
+_SHELTER = Path("/var/tmp")  # noqa: S108
 _READY_LINE = 7
 _READY_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 15.0
@@ -150,12 +151,9 @@ class Server:
         return [str(self._binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)]
 
     def options(self) -> ProcessOptions:
-        """How to start ``command()``: as which account, where, with what environment, in its own session."""
-        return {
-            **self._account_options(self.data),
-            "start_new_session": True,
-            "preexec_fn": die_with_parent(),
-        }
+        """How to start ``command()``: account, folder, environment, and a session of its own."""
+        account = self._account_options(self.data)
+        return {**account, "start_new_session": True, "preexec_fn": die_with_parent()}
 
     def is_ready(self, pid: int) -> bool:
         """Whether the server process ``pid`` accepts connections."""
@@ -228,14 +226,10 @@ class Server:
     def _run_initdb(self, fresh: Path, *, password_file: Path) -> None:
         try:
             made = subprocess.run(
-                [str(self._binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "-A", "scram-sha-256"]
-                + [
-                    "-E",
-                    "UTF8",
-                    "--no-locale",
-                    "--no-instructions",
-                    "--no-sync",
-                    f"--pwfile={password_file}",
+                [
+                    *(str(self._binaries / "initdb"), "-D", str(fresh), "-E", "UTF8", "--no-locale"),
+                    *("-U", SUPERUSER, "-A", "scram-sha-256", f"--pwfile={password_file}"),
+                    *("--no-instructions", "--no-sync"),
                 ],
                 check=False,
                 capture_output=True,
@@ -293,8 +287,9 @@ class Server:
 def running(directory: Path, *, port: int = 0, durable: bool = True) -> Iterator[Server]:
     """A server for the length of a block, stopped at its end and if this process is killed.
 
-    Its log is ``directory/postgres.log``. ``LabError`` with the log's end if
-    it does not come up within 30 s.
+    Its log is ``directory/postgres.log``. Not ``durable``: quicker, and its
+    data is deleted at the end. ``LabError`` with the log's end if it does not
+    come up within 30 s.
     """
     server = Server(directory, port=port or free_port(), durable=durable)
     server.prepare()
@@ -309,6 +304,8 @@ def running(directory: Path, *, port: int = 0, durable: bool = True) -> Iterator
             child.send_signal(STOP_SIGNAL)
             child.wait(_STOP_DEADLINE_S)
             guard.forget(child.pid)
+            if not durable:
+                server.erase()
 
 
 def free_port() -> int:
@@ -330,7 +327,7 @@ def wheel_binaries() -> Path:
 
 
 def reachable(path: Path) -> bool:
-    """Whether an account with no rights of its own can get to ``path``: every folder above lets others pass."""
+    """Whether an account without rights can get to ``path``: every folder above lets others pass."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
 
 

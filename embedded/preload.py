@@ -17,17 +17,18 @@ LIBRARIES = (
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",
     "sqlalchemy.dialects.postgresql.psycopg2",
+    "psycopg2.sql",
     "httpx",
     "sentry_sdk.integrations.fastapi",
     "opentelemetry.sdk.trace.export",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.instrumentation.httpx",
-    "opentelemetry.instrumentation.sqlalchemy",
     "structlog",
     "prometheus_client",
     "dns.asyncresolver",
     "dns.zone",
     "pydantic_settings",
+    "pydantic.v1",  # FastAPI looks into it when it makes the first route
     "yaml",
 )
 

@@ -15,9 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol, cast
@@ -26,8 +26,8 @@ import psutil
 
 from embedded.guard import Guard, die_with_parent
 from embedded.postgres import ProcessOptions
+from embedded.warm_up import PRELOAD, context
 
-PRELOAD = ("embedded.preload",)
 _ORPHAN_GRACE_S = 1.5
 _PR_SET_NAME = 15
 
@@ -53,17 +53,11 @@ class Running(Protocol):
 class ForkServer:
     """Starts Python functions as processes that share what was imported once.
 
-    Where forking is not safe (macOS) each child is a fresh interpreter:
-    slower and bigger, otherwise the same.
+    It begins to import as soon as it is made.
     """
 
     def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
-        self._context: ForkServerContext | SpawnContext
-        if sys.platform == "linux":
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(list(preload))
-        else:
-            self._context = multiprocessing.get_context("spawn")
+        self._context = context(preload)
         # multiprocessing keeps its books without locks, and the first start waits for the imports.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fork-server")
 
@@ -76,7 +70,7 @@ class ForkServer:
         environment: Mapping[str, str],
         log: Path,
     ) -> Running:
-        """Call ``module:function`` with ``arguments`` in a process of its own, its output appended to ``log``."""
+        """Call ``module:function`` with ``arguments`` in a process of its own that writes to ``log``."""
         process = self._context.Process(
             target=child_main, name=name, args=(name, call, tuple(arguments), dict(environment), log)
         )
@@ -174,10 +168,8 @@ class _Forked:
             loop.remove_reader(self._process.sentinel)
         # If the fork server itself was killed, its children look ended though they live and hold their ports.
         if self._handle and self._handle.is_running():
-            try:
+            with suppress(psutil.NoSuchProcess):
                 self._handle.kill()
-            except psutil.NoSuchProcess:
-                pass  # it ended by itself between the two lines
         self._process.join()
         code = self._process.exitcode
         return 255 if code is None else code

@@ -36,7 +36,11 @@ class Component:
 
 @dataclass
 class Standing:
-    """How a component stands. Times are seconds since the epoch; ``healthy_after_s`` since the lab's start."""
+    """How a component stands.
+
+    ``created`` is in seconds since the epoch, ``healthy_after_s`` counts from
+    the lab's start.
+    """
 
     name: str
     url: str

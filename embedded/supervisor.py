@@ -33,8 +33,9 @@ from embedded.environment import (
 from embedded.errors import LabError
 from embedded.guard import Guard, guarding
 from embedded.postgres import STOP_SIGNAL, Server
-from embedded.processes import PRELOAD, ForkServer, Running, start_program
+from embedded.processes import ForkServer, Running, start_program
 from embedded.supervision import Component, Standing, Supervised
+from embedded.warm_up import PRELOAD
 
 _SCHEDULE_GRACE_S = 1.0
 _SERVICE_GRACE_S = 0.5
@@ -64,21 +65,30 @@ def traffic_command(lab: Settings) -> list[str]:
     ]
 
 
-def run(lab: Settings, *, plan: Plan | None = None, console: Console | None = None) -> int:
+def run(lab: Settings, *, plan: Plan | None = None) -> int:
     """Run the lab until SIGINT, SIGTERM or SIGHUP; the exit code.
 
     Takes over from a lab that runs in the same folder. What keeps it from
     starting is printed, with exit code 1.
     """
     began_s = time.monotonic() - _already_lived_s()
-    output = console or Console(highlight=False)
     plan = plan or Plan()
+    fork_server = ForkServer(plan.preload)
+    output = Console(highlight=False)
     try:
         with claimed(lab.directory, say=output.print) as identity:
             _clear_killed_run(lab.directory, say=output.print)
             ports.require_free(ports.wanted(lab, traffic=plan.traffic is not None), address=lab.bind)
             with guarding() as guard:
-                whole = _Lab(lab, plan, guard=guard, console=output, identity=identity, began_s=began_s)
+                whole = _Lab(
+                    lab,
+                    plan,
+                    fork_server=fork_server,
+                    guard=guard,
+                    display=Display(output, log=lab.log("lab")),
+                    identity=identity,
+                    began_s=began_s,
+                )
                 return asyncio.run(whole.run())
     except LabError as error:
         Console(stderr=True, highlight=False).print(str(error), style="red", markup=False, soft_wrap=True)
@@ -89,15 +99,23 @@ class _Lab:
     """One run of the lab."""
 
     def __init__(
-        self, lab: Settings, plan: Plan, *, guard: Guard, console: Console, identity: Identity, began_s: float
+        self,
+        lab: Settings,
+        plan: Plan,
+        *,
+        fork_server: ForkServer,
+        guard: Guard,
+        display: Display,
+        identity: Identity,
+        began_s: float,
     ) -> None:
         self._lab = lab
         self._plan = plan
         self._guard = guard
         self._identity = identity
         self._began_s = began_s
-        self._display = Display(console, log=lab.log("lab"), write_state=self._write_state)
-        self._fork_server = ForkServer(plan.preload)
+        self._display = display
+        self._fork_server = fork_server
         self._passwords = Passwords.for_run(lab.user)
         self._server = (
             None
@@ -172,7 +190,7 @@ class _Lab:
             components.append(self._traffic(self._plan.traffic(self._lab)))
         if self._plan.schedule:
             components.append(self._schedule(self._plan.schedule))
-        self._supervised = {c.name: Supervised(c, self._display, self._elapsed_s) for c in components}
+        self._supervised = {c.name: Supervised(c, self, self._elapsed_s) for c in components}
 
     def _launch(self, *names: str) -> None:
         for name in names:
@@ -287,6 +305,15 @@ class _Lab:
 
     # While it runs
 
+    def changed(self, standing: Standing) -> None:
+        """Write down how a component stands now, for the other commands, and show it."""
+        self._write_state()
+        self._display.changed(standing)
+
+    def say(self, event: str, message: str, *, level: str = "info", component: str = "") -> None:
+        """Show what happened."""
+        self._display.say(event, message, level=level, component=component)
+
     async def _narrate(self, follower: logs.Follower) -> None:
         """Print what a person at the terminal should see of the services' logs."""
         repeats = logs.Repeats()
@@ -353,7 +380,7 @@ class _Lab:
         return time.monotonic() - self._began_s
 
     def _service_logs(self) -> list[Path]:
-        return [self._lab.log(name) for name in self._supervised or (s.name for s in self._lab.services)]
+        return [file for file in self._lab.logs.glob("*.log") if file != self._lab.log("lab")]
 
     def _write_state(self) -> None:
         standings: list[Standing] = [s.standing for s in self._supervised.values()]

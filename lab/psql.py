@@ -16,7 +16,7 @@ def exec_psql(lab: Settings, arguments: Sequence[str], *, admin: bool) -> None:
     connection = _superuser(lab) if admin else _candidate(lab)
     environment = {**os.environ, **connection, "PGDATABASE": DATABASE_NAME, "PGAPPNAME": "lab psql"}
     program = _program()
-    os.execve(program, [program, *arguments], environment)
+    os.execve(program, [program, *arguments], environment)  # noqa: S606
 
 
 def _candidate(lab: Settings) -> dict[str, str]:

@@ -27,7 +27,7 @@ from scenarios.settings import CYCLE, GATEWAY, NONE, ScheduleSettings
 CYCLED = ("incident-b", "payment-dns", "inventory-timeout")
 POLL_S = 1.0
 HEALTH_POLL_S = 0.2
-SHUTDOWN_BUDGET_S = 1.0
+SHUTDOWN_BUDGET_S = 0.8
 
 
 class ShutdownRequested(SystemExit):

@@ -6,11 +6,13 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import gevent
 from arrivals import send_on_time
@@ -20,6 +22,10 @@ from locust.runners import LocalRunner, MasterRunner
 from traffic_settings import TrafficSettings
 
 log = logging.getLogger("traffic.dealer")
+
+SHOP_AWAITED_S = 10.0
+"""How long the first deal waits for a shop that is not up yet."""
+_AWAIT_POLL_S = 0.2
 
 DEAL = "deal"
 """The type of Locust's message that carries a dealt request."""
@@ -58,12 +64,10 @@ class Dealer:
         return self._greenlet is not None and not self._greenlet.dead
 
     def start(self) -> None:
-        """Deal from the first card, with idempotency keys of this run."""
+        """Deal from the first card, with idempotency keys of this run, once the shop is up."""
         self._nonce = uuid.uuid4().hex
-        self._started = time.monotonic()
+        self._started = None
         self._greenlet = gevent.spawn(self._deal)
-        settings = self._settings
-        log.info("traffic.started", extra={"seed": settings.seed, "rate_per_s": settings.rate_per_s})
 
     def stop(self) -> None:
         if self._greenlet is not None:
@@ -91,6 +95,12 @@ class Dealer:
         }
 
     def _deal(self) -> None:
+        # Else the first requests of a lab that is starting fail, and its first minute looks like an incident.
+        gateway = self._runner.environment.host
+        _await([gateway.rstrip("/"), *self._settings.shop] if gateway else self._settings.shop)
+        self._started = time.monotonic()
+        settings = self._settings
+        log.info("traffic.started", extra={"seed": settings.seed, "rate_per_s": settings.rate_per_s})
         with _journal(self._settings.journal) as record:
 
             def send(dealt: Deal) -> None:
@@ -135,6 +145,27 @@ class Dealer:
             "expects": list(request.expects),
             "idempotency_key": f"{self._nonce}-{dealt.n}" if request.once else None,
         }
+
+
+def _await(urls: Sequence[str]) -> None:
+    """Return when all are healthy, or after ``SHOP_AWAITED_S``: then their absence is a fact."""
+    deadline = time.monotonic() + SHOP_AWAITED_S
+    missing = list(urls)
+    while missing := [url for url in missing if not _is_healthy(url)]:
+        if time.monotonic() > deadline:
+            log.warning("traffic.shop_absent", extra={"missing": missing, "waited_s": SHOP_AWAITED_S})
+            return
+        gevent.sleep(_AWAIT_POLL_S)
+
+
+def _is_healthy(url: str) -> bool:
+    # Without a proxy, like the lanes: the environment's is not for this machine.
+    opener = build_opener(ProxyHandler({}))
+    try:
+        opener.open(f"{url}/health", timeout=1.0).close()
+    except (OSError, HTTPException):
+        return False
+    return True
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from deck import DEFAULT_SEED
 
 DEFAULT_RATE_PER_S = 8.0
+SHOP_VARIABLES = ("PROFILE_URL", "PAYMENT_URL", "INVENTORY_URL")
 TIMEOUT_S = 10.0
 """How long a request waits for its answer."""
 
@@ -21,6 +22,8 @@ class TrafficSettings:
     seed: int
     rate_per_s: float
     journal: Path | None
+    shop: tuple[str, ...] = ()
+    """Base URLs of services behind the gateway, for which the first request waits."""
 
     @property
     def lanes(self) -> int:
@@ -31,6 +34,7 @@ class TrafficSettings:
 def read_settings(environment: Mapping[str, str]) -> TrafficSettings:
     """``TRAFFIC_SEED``, ``TRAFFIC_RATE`` (requests/s), ``TRAFFIC_JOURNAL`` (a path, empty for none).
 
+    ``PROFILE_URL``, ``PAYMENT_URL`` and ``INVENTORY_URL``, where they are set, name services to wait for.
     Raises ``SettingError`` that names the variable, its value and what is allowed.
     """
     journal = environment.get("TRAFFIC_JOURNAL")
@@ -38,6 +42,7 @@ def read_settings(environment: Mapping[str, str]) -> TrafficSettings:
         seed=_seed(environment.get("TRAFFIC_SEED") or str(DEFAULT_SEED)),
         rate_per_s=_rate(environment.get("TRAFFIC_RATE") or str(DEFAULT_RATE_PER_S)),
         journal=Path(journal) if journal else None,
+        shop=tuple(url.rstrip("/") for name in SHOP_VARIABLES if (url := environment.get(name))),
     )
 
 

@@ -55,6 +55,14 @@ class Database:
         self._pool_wait = metrics.db_pool_wait.labels(service)
         self._on_connect: Callable[[Any, ConnectionPoolEntry], None] | None = None
         self._ping_engine = create_engine(self.url, poolclass=NullPool, connect_args=self._connect_args())
+        self._control_engine = create_engine(
+            self.url,
+            poolclass=QueuePool,
+            pool_size=1,
+            pool_pre_ping=True,
+            connect_args=self._connect_args(),
+            execution_options=self._execution_options(),
+        )
         self.engine = self._new_engine(pool_size=pool_size, pre_ping=pre_ping)
         self.pool_size = pool_size
         self.pre_ping = pre_ping
@@ -101,6 +109,12 @@ class Database:
         with self.checkout() as connection, connection.begin():
             yield connection
 
+    @contextmanager
+    def control_transaction(self) -> Iterator[Connection]:
+        """A transaction outside the pool, for what an operator does: it must work when the pool does not."""
+        with self._control_engine.begin() as connection:
+            yield connection
+
     def ping(self) -> None:
         """Ask the database for an answer, outside the pool; raises what the driver raises."""
         with self._ping_engine.connect() as connection:
@@ -109,6 +123,10 @@ class Database:
     def dispose(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+        self._control_engine.dispose()
+
+    def _execution_options(self) -> dict[str, Any]:
+        return {"schema_translate_map": {self._schema: None, "ops": None}} if self.is_sqlite else {}
 
     def _connect_args(self) -> dict[str, Any]:
         if self.is_sqlite:
@@ -128,9 +146,7 @@ class Database:
             pool_timeout=self._pool_timeout_s,
             pool_pre_ping=pre_ping,
             connect_args=self._connect_args(),
-            execution_options={"schema_translate_map": {self._schema: None, "ops": None}}
-            if self.is_sqlite
-            else {},
+            execution_options=self._execution_options(),
         )
         _trace_statements(engine)
         if self._on_connect is not None:

@@ -146,7 +146,7 @@ class OperatorSettings(Generic[S]):
             return
         t = settings_table.c
         with self._lock:
-            with self._database.transaction() as db:
+            with self._database.control_transaction() as db:
                 rows = db.execute(select(t.name, t.value).where(t.service == self.service)).all()
             operator = {row.name: row.value for row in rows if row.name in type(self.baseline).model_fields}
             if operator == self._operator:
@@ -206,7 +206,7 @@ class OperatorSettings(Generic[S]):
         if self._database is None:
             raise Unavailable("this service has no database to record changes in: set DATABASE_URL")
         try:
-            with self._database.transaction() as db:
+            with self._database.control_transaction() as db:
                 yield db
         except SQLAlchemyError as error:
             raise Unavailable(f"the change could not be recorded, so it was not made: {error}") from error

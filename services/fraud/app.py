@@ -11,7 +11,7 @@ from services.common.catalog import BASELINE_RELEASE
 from services.common.settings import ServiceSettings
 
 NAME = "fraud"
-REJECT_ABOVE = Decimal(100_000)
+REJECTED_FROM = Decimal(100_000)
 
 router = APIRouter()
 
@@ -36,7 +36,7 @@ class Verdict(BaseModel):
 @router.post("/v1/check")
 def check(body: CheckRequest) -> Verdict:
     """Score a movement by its amount; the same question always has the same answer."""
-    score = min(100, int(100 * body.amount / REJECT_ABOVE))
+    score = min(100, int(100 * body.amount / REJECTED_FROM))
     return Verdict(decision="approve" if score < 100 else "reject", score=score)
 
 

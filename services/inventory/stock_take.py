@@ -55,7 +55,9 @@ class StockTake:
         session = psycopg2.connect(self._dsn, application_name=APPLICATION_NAME, connect_timeout=2)
         with session.cursor() as cursor:
             try:
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(wait_s * 1000)}ms"])
+                # At least a millisecond: Postgres reads 0 as "wait for ever".
+                wait_ms = max(1, int(wait_s * 1000))
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{wait_ms}ms"])
                 cursor.execute(
                     "SELECT sku, available FROM inventory.stock"
                     " WHERE %(skus)s::text[] IS NULL OR sku = ANY(%(skus)s) ORDER BY sku FOR UPDATE",

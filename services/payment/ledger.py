@@ -7,7 +7,7 @@ captured refunds) never changes.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.database import Database
-from services.common.errors import Conflict, NotFound, PaymentRequired, Unprocessable
+from services.common.errors import Conflict, DeadlineExceeded, NotFound, PaymentRequired, Unprocessable
 from services.payment.schemas import Transaction
 from services.payment.tables import (
     account_balances,
@@ -60,6 +60,14 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A request's hold on its key; ``since`` tells it from a later request's hold on the same key."""
+
+    idempotency: Idempotency
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Attempt:
     """A movement that has begun: pending until it is captured or failed."""
 
@@ -69,7 +77,7 @@ class Attempt:
     kind: Kind
     amount: Decimal
     reservation_id: UUID | None
-    idempotency: Idempotency | None
+    claim: Claim | None
 
 
 class Ledger:
@@ -97,8 +105,9 @@ class Ledger:
             trusted = db.scalar(select(customers.c.trusted).where(customers.c.id == customer_id))
             if trusted is None:
                 raise NotFound(f"no customer {customer_id}")
-            if idempotency and (replay := self._claim(db, idempotency)):
-                return replay
+            claim = self._claim(db, idempotency) if idempotency else None
+            if isinstance(claim, Replay):
+                return claim
             transaction_id = db.scalar(
                 insert(transactions)
                 .values(
@@ -111,13 +120,14 @@ class Ledger:
                 .returning(transactions.c.id)
             )
             assert transaction_id is not None
-        return Attempt(transaction_id, customer_id, trusted, kind, amount, reservation_id, idempotency)
+        return Attempt(transaction_id, customer_id, trusted, kind, amount, reservation_id, claim)
 
     def capture_payment(self, attempt: Attempt, *, acquirer: str, review: str | None) -> Transaction:
         """Authorise at the acquirer and move the money; ``review`` queues a fraud review with that reason.
 
         Raises ``PaymentRequired`` when the account holds too little,
-        ``ValueError`` when the acquirer declines.
+        ``ValueError`` when the acquirer declines, ``DeadlineExceeded`` when the
+        attempt was given up before.
         """
         with self._database.transaction() as db:
             if not db.scalar(select(acquirers.c.accepts).where(acquirers.c.name == acquirer)):
@@ -128,7 +138,12 @@ class Ledger:
     def capture_refund(
         self, attempt: Attempt, *, transaction_id: int | None, review: str | None
     ) -> Transaction:
-        """Take the refund out of a payment and give the money back; raises ``NotFound``, ``Conflict``."""
+        """Take the refund out of a payment and give the money back.
+
+        Raises ``NotFound`` when the customer has no such transaction,
+        ``Conflict`` when no payment has so much left, ``DeadlineExceeded`` when
+        the attempt was given up before.
+        """
         with self._database.transaction() as db:
             payment_id = self._payment_to_refund(db, attempt, transaction_id)
             db.execute(
@@ -145,13 +160,14 @@ class Ledger:
         ``answer`` is what a repeated request shall get; without one, it is tried anew.
         """
         with self._database.transaction() as db:
-            self._end(db, [attempt.transaction_id], status=status, reason=reason)
-            if attempt.idempotency is None:
+            ended = self._end(db, [attempt.transaction_id], status=status, reason=reason)
+            # What is not pending any more was captured after all, or given up; then the key's answer stands.
+            if not ended or attempt.claim is None:
                 return
             if answer is None:
-                db.execute(idempotency_keys.delete().where(*_is(attempt.idempotency)))
+                db.execute(idempotency_keys.delete().where(*_holds(attempt.claim)))
             else:
-                self._remember(db, attempt.idempotency, answer)
+                self._remember(db, attempt.claim, answer)
 
     def fail_orphans(self) -> int:
         """End the movements of processes that died in the middle; returns how many."""
@@ -185,16 +201,16 @@ class Ledger:
         with self._database.transaction() as db:
             db.execute(update(acquirers).where(acquirers.c.name == acquirer).values(accepts=accepts))
 
-    def _claim(self, db: Connection, idempotency: Idempotency) -> Replay | None:
+    def _claim(self, db: Connection, idempotency: Idempotency) -> Claim | Replay:
         k = idempotency_keys.c
-        claimed = db.execute(
+        since = db.scalar(
             insert(idempotency_keys)
             .values(route=idempotency.route, key=idempotency.key, request_hash=idempotency.request_hash)
             .on_conflict_do_nothing()
-            .returning(k.key)
-        ).one_or_none()
-        if claimed is not None:
-            return None
+            .returning(k.started_at)
+        )
+        if since is not None:
+            return Claim(idempotency, since)
         before = db.execute(
             select(
                 k.request_hash,
@@ -213,8 +229,8 @@ class Ledger:
             return Replay(before.response_status, before.response_body)
         if not before.is_stale:
             raise Conflict("a request with this Idempotency-Key is still under way")
-        db.execute(update(idempotency_keys).where(*_is(idempotency)).values(started_at=func.now()))
-        return None
+        taken_over = update(idempotency_keys).where(*_is(idempotency)).values(started_at=func.now())
+        return Claim(idempotency, db.execute(taken_over.returning(k.started_at)).scalar_one())
 
     def _move(self, db: Connection, attempt: Attempt, amount: Decimal) -> None:
         b = account_balances.c
@@ -235,12 +251,13 @@ class Ledger:
             .returning(*transactions.c)
         ).one_or_none()
         if row is None:
-            raise Conflict(f"transaction {attempt.transaction_id} took too long and was given up")
+            raise _given_up(attempt)
         captured = Transaction.model_validate(row)
         if review is not None:
             db.execute(insert(fraud_reviews).values(transaction_id=captured.id, reason=review))
-        if attempt.idempotency is not None:
-            self._remember(db, attempt.idempotency, Replay(201, captured.model_dump(mode="json")))
+        answer = Replay(201, captured.model_dump(mode="json"))
+        if attempt.claim is not None and not self._remember(db, attempt.claim, answer):
+            raise _given_up(attempt)
         return captured
 
     def _payment_to_refund(self, db: Connection, attempt: Attempt, transaction_id: int | None) -> int:
@@ -258,18 +275,20 @@ class Ledger:
             if known is None:
                 raise NotFound(f"customer {attempt.customer_id} has no transaction {transaction_id}")
             fits.append(t.id == transaction_id)
+        # One refund of a customer at a time: the next one must see what this one has left.
+        accounts = account_balances.c
+        db.execute(
+            select(accounts.balance).where(accounts.customer_id == attempt.customer_id).with_for_update()
+        )
         payment_id: int | None = db.scalar(
-            select(t.id)
-            .where(*fits)
-            .order_by(t.refundable, t.id.desc())
-            .limit(1)
-            .with_for_update(skip_locked=transaction_id is None)
+            select(t.id).where(*fits).order_by(t.refundable, t.id.desc()).limit(1)
         )
         if payment_id is None:
             raise Conflict("no payment has so much left to refund")
         return payment_id
 
-    def _end(self, db: Connection, ids: Sequence[int], *, status: str, reason: str) -> None:
+    def _end(self, db: Connection, ids: Sequence[int], *, status: str, reason: str) -> int:
+        """End those that are pending, and queue the release of what they reserved; returns how many."""
         t = transactions.c
         ended = db.scalars(
             update(transactions)
@@ -280,13 +299,16 @@ class Ledger:
         due = [{"reservation_id": reservation} for reservation in ended if reservation is not None]
         if due:
             db.execute(insert(releases).on_conflict_do_nothing(), due)
+        return len(ended)
 
-    def _remember(self, db: Connection, idempotency: Idempotency, answer: Replay) -> None:
-        db.execute(
+    def _remember(self, db: Connection, claim: Claim, answer: Replay) -> bool:
+        """Keep the answer for the key; false when another request has taken the key over."""
+        remembered = db.execute(
             update(idempotency_keys)
-            .where(*_is(idempotency))
+            .where(*_holds(claim))
             .values(response_status=answer.status, response_body=answer.body)
         )
+        return remembered.rowcount == 1
 
 
 def declined(acquirer: str) -> ValueError:
@@ -294,6 +316,14 @@ def declined(acquirer: str) -> ValueError:
     return ValueError(f"acquirer {acquirer!r} declined: unexpected response code '05'")
 
 
+def _given_up(attempt: Attempt) -> DeadlineExceeded:
+    return DeadlineExceeded(f"transaction {attempt.transaction_id} took too long and was given up")
+
+
 def _is(idempotency: Idempotency) -> list[ColumnElement[bool]]:
     k = idempotency_keys.c
     return [k.route == idempotency.route, k.key == idempotency.key]
+
+
+def _holds(claim: Claim) -> list[ColumnElement[bool]]:
+    return [*_is(claim.idempotency), idempotency_keys.c.started_at == claim.since]

@@ -1,16 +1,26 @@
 """What the payment service takes and answers. Amounts are decimal, with two places, as strings."""
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 MAX_ID = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Amount = Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=12, decimal_places=2, examples=["42.50"])]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A line of text: Postgres takes no NUL, and a log line no line break."""
+
+
+def _storable(value: JsonValue) -> JsonValue:
+    """Refuse what Postgres keeps in no JSON: NaN and infinities, lone surrogates, NUL."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    text.encode()
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise ValueError("text must not contain NUL")
+    return value
 
 
 class Customer(BaseModel):
@@ -124,7 +134,7 @@ class WebhookEvent(BaseModel):
 
     event_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$", examples=["evt-1"])]
     type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,63}$", examples=["payment.settled"])]
-    data: dict[Text, JsonValue] = {}
+    data: Annotated[dict[Text, JsonValue], AfterValidator(_storable)] = {}
 
 
 class WebhookReceipt(BaseModel):

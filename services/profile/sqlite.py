@@ -55,7 +55,7 @@ def cancel_after(connection: sqlite3.Connection, timeout_ms: int) -> None:
 
 def drop_added_indexes(db: Database) -> None:
     """Drop the indexes on ``users`` that are not the table's own."""
-    with db.transaction() as connection:
+    with db.control_transaction() as connection:
         names = connection.exec_driver_sql(
             "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'users' AND sql IS NOT NULL"
         ).scalars()

@@ -100,7 +100,7 @@ class ProfileStore:
         if self._database.is_sqlite:
             sqlite.drop_added_indexes(self._database)
             return
-        with self._database.transaction() as db:
+        with self._database.control_transaction() as db:
             names = db.scalars(
                 text("SELECT indexname FROM pg_indexes WHERE schemaname = 'profile' AND tablename = 'users'")
             ).all()

@@ -1,4 +1,4 @@
-"""A lab of two tiny services on a real Postgres: ``python embedded_tiny_lab.py`` runs it until it is told to end.
+"""A lab of two tiny services on a real Postgres; run as a program it lasts until it is told to end.
 
 Its services import nothing heavy, so that a test of the supervisor takes a second and not five.
 """
@@ -10,9 +10,6 @@ import sys
 import threading
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 import psycopg2
 

@@ -36,7 +36,8 @@ class TinyLab:
     @property
     def environment(self) -> dict[str, str]:
         ports = {variable: str(port) for variable, port in self.ports.items()}
-        return {**os.environ, **ports, "LAB_DIR": str(self.directory), "EXAMINER_DB_PASSWORD": "secret-exam"}
+        places = {"LAB_DIR": str(self.directory), "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **ports, **places, "EXAMINER_DB_PASSWORD": "secret-exam"}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         output = self.directory.with_name(f"output-{len(self.started)}")
@@ -99,7 +100,7 @@ def tiny(tmp_path: Path) -> Iterator[TinyLab]:
         family = family_of(process)
         process.terminate()
         process.wait(10)
-        psutil.wait_procs(family, timeout=5)
+        wait_for(lambda family=family: not alive(family), "no process left")
     Server(lab.directory / "postgres", port=0).erase()
 
 

@@ -117,6 +117,14 @@ def test_what_is_wrong_is_said_with_the_file_the_field_and_what_is_allowed(
     assert said in str(error.value)
 
 
+def test_the_example_in_the_guide_can_be_loaded(tmp_path: Path) -> None:
+    guide = (FOLDER.parent / "docs" / "adding-a-scenario.md").read_text()
+    path = tmp_path / "slow-search.yaml"
+    path.write_text(guide.partition("```yaml\n")[2].partition("```")[0])
+
+    assert load(path).name == "slow-search"
+
+
 def test_everything_that_is_wrong_in_a_folder_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("just words")
     (tmp_path / "two.yaml").write_text("name: two")

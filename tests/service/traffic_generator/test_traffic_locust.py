@@ -71,11 +71,17 @@ def serving(gateway: FakeGateway) -> Iterator[FakeGateway]:
             at_s = time.monotonic()
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
+            if self.path == "/health":
+                self.send_status(200)
+                return
             arrival = Arrival(at_s, self.command, self.path, dict(self.headers), body)
             gateway.arrivals.append(arrival)
             if gateway.hang:
                 gateway.hang.wait()
-            self.send_response(gateway.status(arrival))
+            self.send_status(gateway.status(arrival))
+
+        def send_status(self, status: int) -> None:
+            self.send_response(status)
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"{}")
@@ -261,15 +267,44 @@ def test_only_what_the_deck_does_not_intend_is_a_failure(gateway: FakeGateway, t
     }
 
 
-def test_it_may_be_started_before_the_gateway(tmp_path: Path) -> None:
+def test_a_generator_that_is_started_before_the_shop_waits_for_it(tmp_path: Path) -> None:
+    port, gateway_port, profile_port = free_port(), free_port(), free_port()
+    gateway_url, profile_url = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{profile_port}"
+    environment = {"TRAFFIC_RATE": "60", "PROFILE_URL": profile_url}
+    with locust(*load(gateway_url, port), *QUICKLY, log=tmp_path / "log", **environment):
+        wait_for(lambda: is_up(port), within_s=10)
+        with serving(FakeGateway(port=gateway_port)) as gateway:
+            time.sleep(0.5)
+            dealt_before = answers(port, "/summary")["dealt"]
+            with serving(FakeGateway(port=profile_port)):
+                wait_for(lambda: len(gateway.arrivals) >= 100, within_s=10)
+                summary = answers(port, "/summary")
+
+    assert dealt_before == 0
+    assert summary["failed"] == 0
+
+
+def test_a_gateway_that_goes_down_is_failed_requests_and_no_stop(tmp_path: Path) -> None:
     port, gateway_port = free_port(), free_port()
-    with locust(
-        *load(f"http://127.0.0.1:{gateway_port}", port), log=tmp_path / "log", TRAFFIC_RATE="30"
-    ) as process:
-        wait_for(lambda: process.poll() is None and is_up(port), within_s=10)
-        wait_for(lambda: answers(port, "/summary")["failed"] > 10, within_s=10)
-        with serving(FakeGateway(port=gateway_port)) as late:
-            wait_for(lambda: len(late.arrivals) > 10, within_s=10)
+    gateway_url = f"http://127.0.0.1:{gateway_port}"
+    with locust(*load(gateway_url, port), *QUICKLY, log=tmp_path / "log", TRAFFIC_RATE="60") as process:
+        with serving(FakeGateway(port=gateway_port)) as before:
+            wait_for(lambda: len(before.arrivals) >= 30, within_s=10)
+        wait_for(lambda: answers(port, "/summary")["failed"] >= 30, within_s=10)
+        with serving(FakeGateway(port=gateway_port)) as after:
+            wait_for(lambda: len(after.arrivals) >= 30, within_s=10)
+
+        assert process.poll() is None
+
+
+def test_a_gateway_that_stays_away_is_failed_requests_after_a_while(tmp_path: Path) -> None:
+    port = free_port()
+    gateway_url = f"http://127.0.0.1:{free_port()}"
+    with locust(*load(gateway_url, port), *QUICKLY, log=tmp_path / "log", TRAFFIC_RATE="60"):
+        wait_for(lambda: is_up(port), within_s=10)
+        wait_for(lambda: answers(port, "/summary")["failed"] >= 30, within_s=20)
+
+    assert "traffic.shop_absent" in (tmp_path / "log").read_text()
 
 
 def is_up(port: int) -> bool:
