@@ -7,6 +7,7 @@ not survive a fork, but the locks that it held do.
 
 import gc
 import pkgutil
+import sys
 from importlib import import_module
 
 import services.common
@@ -39,6 +40,8 @@ def load() -> None:
     The collector writes into the objects that it walks over, which would copy
     the shared pages into every child.
     """
+    # httpx imports its command line too, with rich and pygments behind it, unless it cannot be imported.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
     gc.disable()
     try:
         for name in (*LIBRARIES, *_common_modules()):

@@ -29,6 +29,10 @@ def up() -> None:
     Settings come from the environment and from .env (LAB_DIR, LAB_BIND, SCENARIO, <SERVICE>_PORT, ...).
     Ctrl-C ends the lab. A lab that runs already in the same LAB_DIR is stopped first.
     """
+    from embedded import ROOT
+
+    # From here Python finds the package first, whatever folders lie where the command was typed.
+    os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "embedded"])  # noqa: S606
 
 

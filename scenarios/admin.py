@@ -9,19 +9,19 @@ CHANGE_TIMEOUT_S = 15.0
 """Entering a mode and restoring the baseline may have to wait for locks."""
 
 
-class ServiceError(Exception):
+class AdminError(Exception):
     """The service did not do what it was asked."""
 
 
-class Unreachable(ServiceError):
+class Unreachable(AdminError):
     """No connection: the request was certainly not received."""
 
 
-class NoAnswer(ServiceError):
+class NoAnswer(AdminError):
     """The request may have been received, but no usable answer came."""
 
 
-class Refused(ServiceError):
+class Refused(AdminError):
     """The service answered with an error status: a wrong token, ``ENV`` not demo, an unknown mode."""
 
 
@@ -58,7 +58,7 @@ class Client:
 
 
 class ServiceAdmin:
-    """The admin routes of one service. Every call raises a ``ServiceError`` when it fails."""
+    """The admin routes of one service. Every call raises a ``AdminError`` when it fails."""
 
     def __init__(self, url: str, *, client: Client) -> None:
         self._url = url.rstrip("/")
@@ -67,7 +67,7 @@ class ServiceAdmin:
     def is_healthy(self) -> bool:
         try:
             self._client.send("GET", f"{self._url}/health", timeout_s=ANSWER_TIMEOUT_S)
-        except ServiceError:
+        except AdminError:
             return False
         return True
 

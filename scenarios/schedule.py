@@ -18,11 +18,11 @@ from uuid import UUID
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
-from scenarios.admin import CHANGE_TIMEOUT_S, Client, ServiceAdmin, ServiceError, Unreachable
+from scenarios.admin import CHANGE_TIMEOUT_S, AdminError, Client, ServiceAdmin, Unreachable
 from scenarios.event_log import event_log
 from scenarios.model import NO_FAULT, Fault, Scenario, ScenarioError, load_all
 from scenarios.records import LeftOpen, Phase, PhaseRecords, RecordsUnreachable
-from scenarios.settings import CYCLE, GATEWAY, NONE, ScheduleSettings
+from scenarios.settings import CYCLE, GATEWAY, NONE, SECRETS, ScheduleSettings
 
 CYCLED = ("incident-b", "payment-dns", "inventory-timeout")
 POLL_S = 1.0
@@ -161,7 +161,7 @@ class Schedule:
                 self._admins[fault.service].enter(fault.mode, resume=True)
                 self._log_fault("fault.reapplied", fault, phase)
             self._troubles.pop(("fault.waiting", fault.service), None)
-        except ServiceError as error:
+        except AdminError as error:
             self._warn_once("fault.waiting", error, target=fault.service)
 
     def _apply(self, fault: Fault) -> None:
@@ -198,7 +198,7 @@ class Schedule:
     def _try_to_restore(self, name: str, *, timeout_s: float = CHANGE_TIMEOUT_S) -> bool:
         try:
             self._admins[name].restore_baseline(timeout_s=timeout_s)
-        except ServiceError as error:
+        except AdminError as error:
             self._warn_once("fault.revert_pending", error, target=name)
             return False
         if name in self._touched:
@@ -250,6 +250,17 @@ def chosen(name: str, *, known: Mapping[str, Scenario]) -> list[Scenario]:
     return [known[one] for one in names]
 
 
+def _scenarios(settings: ScheduleSettings) -> list[Scenario]:
+    return [
+        scenario.with_timeline(
+            soak_s=settings.scenario_soak_s,
+            hold_s=settings.scenario_hold_s,
+            rest_s=settings.scenario_rest_s,
+        )
+        for scenario in chosen(settings.scenario, known=load_all())
+    ]
+
+
 def main() -> None:
     """Play what the environment asks for, until SIGTERM or SIGINT. Ends with status 2 on a bad setting."""
     signal.signal(signal.SIGTERM, _request_shutdown)
@@ -258,14 +269,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = ScheduleSettings()
-        scenarios = [
-            scenario.with_timeline(
-                soak_s=settings.scenario_soak_s,
-                hold_s=settings.scenario_hold_s,
-                rest_s=settings.scenario_rest_s,
-            )
-            for scenario in chosen(settings.scenario, known=load_all())
-        ]
+        scenarios = _scenarios(settings)
     except (ValidationError, ScenarioError, UnknownScenario) as error:
         event_log(blind=False).error("schedule.cannot_start", error=_explained(error))
         raise SystemExit(2) from None
@@ -306,7 +310,9 @@ def _explained(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
-        f"{'.'.join(map(str, one['loc'])).upper()}={one['input']!r}: {one['msg']}" for one in error.errors()
+        f"{field.upper()}={'***' if field in SECRETS else repr(one['input'])}: {one['msg']}"
+        for one in error.errors()
+        for field in [str(one["loc"][0])]
     )
 
 

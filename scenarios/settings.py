@@ -4,11 +4,15 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from scenarios.model import MODES, Seconds
 from services.common import catalog
 
 CYCLE = "cycle"
+SECRETS = frozenset({"lab_admin_token", "exam_database_url"})
+"""Fields whose values no error may show."""
 NONE = "none"
 GATEWAY = "gateway"
 BaseUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
@@ -41,6 +45,17 @@ class ScheduleSettings(BaseSettings):
     dns_url: BaseUrl = _local_url("dns")
     inventory_url: BaseUrl = _local_url("inventory")
     payment_url: BaseUrl = _local_url("payment")
+
+    @field_validator("exam_database_url")
+    @classmethod
+    def _is_database_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        try:
+            make_url(url.get_secret_value())
+        except ArgumentError:
+            raise ValueError("is not a database URL such as postgresql://examiner:…@host/name") from None
+        return url
 
     @field_validator("scenario")
     @classmethod

@@ -43,8 +43,9 @@ class LabDatabase:
         return create_engine(self.url(role), poolclass=NullPool)
 
     def connect(self, role: str = "candidate") -> "psycopg2.extensions.connection":
-        """A driver connection that commits each statement."""
-        url = make_url(self.url(role)).set(drivername="postgresql")
+        """A driver connection that commits each statement; ``postgres`` is the superuser."""
+        role_url = self.admin_url if role == "postgres" else self.url(role)
+        url = make_url(role_url).set(drivername="postgresql")
         connection = psycopg2.connect(url.render_as_string(hide_password=False))
         connection.autocommit = True
         return connection
@@ -164,7 +165,7 @@ class Shop:
 
     def start(self, *names: str, **environment: str) -> RunningService:
         """Start services with these variables on top; returns the last one, healthy like all."""
-        started = [self._launch(name, environment) for name in names]
+        started = [self.launch(name, environment) for name in names]
         for one in started:
             one.wait_until_healthy()
         return started[-1]
@@ -181,9 +182,18 @@ class Shop:
         old.client.close()
         return self.start(name, **{**old.environment, **environment})
 
-    def _launch(self, name: str, environment: Mapping[str, str]) -> RunningService:
-        port = self._ports[name]
-        log = self._folder / f"{name}.log"
+    def start_replica(self, name: str, **environment: str) -> RunningService:
+        """Another process of a service, on a port of its own; the shop goes on with the first one."""
+        first = self._services[name]
+        self.launch(name, environment, port=free_port())
+        replica, self._services[name] = self._services[name], first
+        replica.wait_until_healthy()
+        return replica
+
+    def launch(self, name: str, environment: Mapping[str, str], *, port: int | None = None) -> RunningService:
+        """Start a service without waiting for it."""
+        port = port or self._ports[name]
+        log = self._folder / f"{name}-{port}.log"
         process = _fork_server.Process(
             target=child_main,
             args=(

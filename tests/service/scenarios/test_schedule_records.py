@@ -307,6 +307,7 @@ def test_a_blind_schedule_prints_nothing_that_names_the_answer(
         ("SCENARIO", "incident-c", "cycle, none, incident-b, inventory-timeout, payment-dns, quiet-night"),
         ("SCENARIO_HOLD_S", "-1", "SCENARIO_HOLD_S='-1'"),
         ("PROFILE_URL", "profile:8000", "PROFILE_URL='profile:8000'"),
+        ("EXAM_DATABASE_URL", "secret@nowhere", "EXAM_DATABASE_URL=***: "),
     ],
 )
 def test_a_setting_that_cannot_be_used_ends_the_schedule_with_what_is_allowed(

@@ -1,0 +1,82 @@
+# The project's commands. `make` alone lists them.
+#
+# Nothing here needs root, Docker, or anything but make and Python >= 3.11.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TOOLS := $(VENV)/setup
+
+.PHONY: help setup lab test verify run seed load bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with everything pinned in requirements.lock (done by itself when needed)
+
+lab: $(READY) ## Start the whole lab and stay with it; Ctrl-C ends it
+	@exec $(VENV)/bin/lab up
+
+test: $(READY) ## Run the tests; ARGS="-k name" runs some
+	@$(PYTHON) -m pytest $(ARGS)
+
+verify: $(READY) ## Lint, formatting, types, tests
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pytest
+
+run: $(READY) ## The profile service alone, on SQLite, port 8000
+	@exec $(PYTHON) -m services.profile
+
+seed: $(READY) ## Fill the SQLite database of the profile service
+	@$(PYTHON) -m services.profile.seed
+
+load: $(READY) ## Send 50 requests to the profile service and sum up the answers
+	@$(PYTHON) -m services.profile.load
+
+bench: $(READY) ## Measure start time, memory, latency and overhead
+	@$(PYTHON) -m bench
+
+clean: ## Stop the lab and remove its data, the caches and .venv
+	@if [ -x $(VENV)/bin/lab ]; then $(VENV)/bin/lab erase --yes; fi
+	@rm -rf .lab .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis $(VENV)
+	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# uv lives in an environment of its own: what it installs must be the lock's content and nothing else.
+# A mirror that pip is configured for serves uv too. The project itself is put on the path, not installed.
+$(READY): requirements.lock pyproject.toml
+	@set -e; \
+	found=; \
+	for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$name; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "Python 3.11 or newer is needed, and none of python3, python3.14 ... python3.11 is one." >&2; \
+	    echo "Install it and run make again." >&2; \
+	    exit 1; \
+	fi; \
+	if ! $$found -c 'import venv, ensurepip' 2>/dev/null; then \
+	    version=$$($$found -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "$$found comes without venv and ensurepip, which Debian and Ubuntu keep in a package of their own:" >&2; \
+	    echo "    apt install python$$version-venv" >&2; \
+	    echo "Install it and run make again." >&2; \
+	    exit 1; \
+	fi; \
+	echo "setting up $(VENV) with $$($$found --version)"; \
+	rm -rf $(VENV); \
+	$$found -m venv --without-pip $(VENV); \
+	$$found -m venv $(TOOLS); \
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv; \
+	mirror=$${PIP_INDEX_URL:-$$($(TOOLS)/bin/python -m pip config get global.index-url 2>/dev/null || true)}; \
+	if [ -n "$$mirror" ] && [ -z "$$UV_DEFAULT_INDEX$$UV_INDEX_URL" ]; then export UV_DEFAULT_INDEX="$$mirror"; fi; \
+	$(TOOLS)/bin/uv pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode requirements.lock; \
+	site=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "$(CURDIR)" > "$$site/firedrill.pth"; \
+	printf '%s\n' '#!/bin/sh' 'exec "$(CURDIR)/$(PYTHON)" -P -m lab "$$@"' > $(VENV)/bin/lab; \
+	chmod +x $(VENV)/bin/lab; \
+	touch $@

@@ -1,0 +1,112 @@
+"""The supervisor's decisions, without a process."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from embedded import state
+from embedded.claim import Identity, clear_leftovers, runner, stop
+from embedded.environment import settings
+from embedded.ports import wanted
+from embedded.supervision import Backoff, Component, Standing, Supervised
+
+
+def test_the_delay_doubles_to_five_seconds() -> None:
+    backoff = Backoff()
+
+    assert [backoff.after(1.0) for _ in range(7)] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_the_delay_is_short_again_after_a_steady_life() -> None:
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.after(1.0)
+
+    assert backoff.after(10.0) == 0.2
+
+
+class Report:
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.told_twice = asyncio.Event()
+
+    def changed(self, standing: Standing) -> None:
+        """Nothing to show."""
+
+    def say(self, event: str, message: str, *, level: str = "info", component: str = "") -> None:
+        self.said.append((event, message))
+        if len(self.said) == 2:
+            self.told_twice.set()
+
+
+def test_a_program_that_is_not_there_is_said_and_tried_again(tmp_path: Path) -> None:
+    async def start() -> None:
+        raise FileNotFoundError("no such program")
+
+    async def run() -> Report:
+        report = Report()
+        component = Component("absent", start, None, tmp_path / "absent.log")  # type: ignore[arg-type]
+        supervised = Supervised(component, report, lambda: 0.0)
+        task = asyncio.create_task(supervised.run())
+        await report.told_twice.wait()
+        await supervised.stop(within_s=0.1)
+        await task
+        return report
+
+    report = asyncio.run(run())
+
+    assert report.said[0] == (
+        "process.died",
+        "could not be started: no such program; starting it again in 0.2 s",
+    )
+
+
+def test_a_pid_that_was_given_to_somebody_else_is_never_signalled() -> None:
+    # This very process under a birth date that is not its own: a signal would end the test.
+    stranger = Identity(os.getpid(), psutil.Process().create_time() - 3600)
+
+    assert stranger.process() is None
+    assert stop(stranger, deadline_s=0.1)
+    assert clear_leftovers([stranger], deadline_s=0.1) == []
+
+
+def test_a_pid_file_that_nobody_holds_names_no_running_lab(tmp_path: Path) -> None:
+    own = Identity.own()
+    (tmp_path / "lab.pid").write_text(json.dumps({"pid": own.pid, "created": own.created}))
+
+    assert runner(tmp_path) is None
+
+
+def test_the_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    standing = Standing("gateway", "http://127.0.0.1:8010", "healthy", 4711, 12.5, 1.5, 2)
+
+    state.write(tmp_path, supervisor=Identity(1, 2.0), components=[standing])
+
+    assert state.read(tmp_path) == state.LabState(Identity(1, 2.0), (standing,))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"supervisor": {}}'])
+def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+
+    assert state.read(tmp_path) is None
+
+
+def test_every_port_that_is_bound_has_a_variable_that_moves_it() -> None:
+    ports = {(port.variable, port.protocol) for port in wanted(settings({}))}
+
+    assert ("DNS_QUERY_PORT", "udp") in ports
+    assert ("DNS_QUERY_PORT", "tcp") in ports
+    assert {"POSTGRES_PORT", "TRAFFIC_GENERATOR_PORT", "GATEWAY_PORT"} <= {variable for variable, _ in ports}
+
+
+def test_a_database_of_the_users_own_needs_no_port() -> None:
+    lab = settings({"DATABASE_URL": "postgresql://root:x@db/postgres"})
+
+    assert "POSTGRES_PORT" not in {port.variable for port in wanted(lab)}
