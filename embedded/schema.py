@@ -1,5 +1,10 @@
-"""The lab's database: made if it is not there, brought up to date. Runs in a process of its own."""
+"""``python -m embedded.schema``: the lab's database, made if it is not there and brought up to date.
 
+Reads ``ADMIN_DATABASE_URL`` and ``LAB_DATABASE_URL`` (superuser's URLs of the
+server and of the lab's database) and ``<ROLE>_DB_PASSWORD`` of each role.
+"""
+
+import os
 from collections.abc import Mapping
 from contextlib import closing
 
@@ -8,6 +13,8 @@ from psycopg2 import sql
 
 import database
 from embedded.environment import DATABASE_NAME
+
+_ROLES = ("shop", "examiner", "candidate")
 
 
 def prepare(admin_url: str, lab_url: str, passwords: Mapping[str, str]) -> None:
@@ -30,3 +37,11 @@ def prepare(admin_url: str, lab_url: str, passwords: Mapping[str, str]) -> None:
 
 def _plain(url: str) -> str:
     return url.replace("postgresql+psycopg2://", "postgresql://", 1)
+
+
+if __name__ == "__main__":
+    prepare(
+        os.environ["ADMIN_DATABASE_URL"],
+        os.environ["LAB_DATABASE_URL"],
+        {role: os.environ[f"{role.upper()}_DB_PASSWORD"] for role in _ROLES},
+    )

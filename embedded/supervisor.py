@@ -1,8 +1,8 @@
 """The whole embedded lab: what starts when, what is printed meanwhile, and how it ends.
 
-Postgres, the fork server's imports and Locust start at once. A service
-without a database starts as soon as it can be forked, the others once the
-schema is applied, the schedule when all of them are healthy.
+Postgres, the fork server's imports and Locust start at once; the schema is
+applied while the imports go on. Then the services are forked, and the schedule
+when all of them are healthy.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from embedded.environment import (
     DATABASE_NAME,
     Passwords,
     Settings,
+    preparation_environment,
     role_url,
     schedule_environment,
     shop_environment,
@@ -39,7 +40,8 @@ from embedded.warm_up import PRELOAD
 
 _SCHEDULE_GRACE_S = 1.0
 _SERVICE_GRACE_S = 0.5
-_POSTGRES_GRACE_S = 0.35
+_POSTGRES_GRACE_S = 0.3
+_ALL_WITHIN_S = 1.8
 _SERVICES_BEFORE_SCHEDULE_S = 10.0
 _LOG_POLL_S = 0.25
 _ROTATE_EVERY_S = 5.0
@@ -50,8 +52,8 @@ class Plan:
     """What a lab is made of beside its services; tests start smaller ones."""
 
     preload: Sequence[str] = PRELOAD
-    prepare_database: str | None = "embedded.schema:prepare"
-    """Called with the superuser's URLs of the server and of the lab's database, and the roles' passwords."""
+    prepare_database: Sequence[str] = (sys.executable, "-m", "embedded.schema")
+    """A program that is told in its environment what ``embedded.schema`` is told."""
     schedule: str | None = "scenarios.schedule:main"
     traffic: Callable[[Settings], list[str]] | None = field(default=lambda lab: traffic_command(lab))
 
@@ -122,7 +124,7 @@ class _Lab:
             if lab.external_database
             else Server(lab.directory / "postgres", port=lab.postgres_port, bind=lab.bind)
         )
-        self._admin_url = lab.external_database or ""
+        self._admin_url = self._server.url() if self._server else lab.external_database or ""
         self._shop: dict[str, str] = {}
         self._supervised: dict[str, Supervised] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -167,19 +169,14 @@ class _Lab:
     # Starting
 
     async def _start(self) -> None:
-        if self._server:
-            for note in await asyncio.to_thread(self._server.prepare):
-                self._display.say("postgres.prepared", note, component="postgres")
-            self._admin_url = self._server.url()
         self._shop = shop_environment(self._lab, database_url=self._role_url("shop", self._passwords.shop))
         self._declare()
         self._display.show_start([s.standing for s in self._supervised.values()])
         self._launch("postgres", "traffic-generator")
-        self._launch(*(s.name for s in self._lab.services if not s.database))
         if "postgres" in self._supervised:
             await self._await_postgres(self._supervised["postgres"])
         await self._prepare_database()
-        self._launch(*(s.name for s in self._lab.services if s.database))
+        self._launch(*(s.name for s in self._lab.services))
         self._in_background(self._start_schedule())
 
     def _declare(self) -> None:
@@ -207,15 +204,12 @@ class _Lab:
             raise LabError("PostgreSQL does not start: see above")
 
     async def _prepare_database(self) -> None:
-        if self._plan.prepare_database is None:
-            return
         log = self._lab.log("database")
-        running = await self._fork_server.start(
-            "database",
-            call=self._plan.prepare_database,
-            arguments=(self._admin_url, self._lab_admin_url(), self._passwords.by_role()),
-            environment=self._lab.user,
-            log=log,
+        environment = preparation_environment(
+            self._lab, admin_url=self._admin_url, lab_url=self._lab_admin_url(), passwords=self._passwords
+        )
+        running = await start_program(
+            self._plan.prepare_database, guard=self._guard, log=log, environment=environment
         )
         code = await running.wait()
         if code:
@@ -248,7 +242,8 @@ class _Lab:
 
     def _postgres(self, server: Server) -> Component:
         async def start() -> Running:
-            await asyncio.to_thread(server.prepare)
+            for note in await asyncio.to_thread(server.prepare):
+                self.say("postgres.prepared", note, component="postgres")
             log = self._lab.log("postgres")
             return await start_program(server.command(), guard=self._guard, log=log, options=server.options())
 
@@ -341,7 +336,8 @@ class _Lab:
             await self._stop(
                 "traffic-generator", *(s.name for s in self._lab.services), within_s=_SERVICE_GRACE_S
             )
-            await self._stop("postgres", within_s=_POSTGRES_GRACE_S)
+            left_s = _ALL_WITHIN_S - (time.monotonic() - began_s)
+            await self._stop("postgres", within_s=max(left_s, _POSTGRES_GRACE_S))
         for task in self._tasks:
             task.cancel()
         self._fork_server.close()

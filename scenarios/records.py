@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    Uuid,
     create_engine,
     func,
     insert,
@@ -28,7 +29,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import UUID as UuidColumn
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.elements import ColumnElement
@@ -45,7 +45,7 @@ MAX_UNWRITTEN = 1_000
 phases = Table(
     "phases",
     MetaData(schema="exam"),
-    Column("id", UuidColumn, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column("id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
     Column("scenario", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("started_at", DateTime(timezone=True), nullable=False),

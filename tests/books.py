@@ -73,6 +73,20 @@ class Books:
         self._money += Decimal(balance)
         return int(customer_id)
 
+    def deposit(self, customer_id: int, amount: str) -> None:
+        """More money from outside."""
+        self.query(
+            "UPDATE payment.account_balances SET balance = balance + :amount WHERE customer_id = :id",
+            amount=amount,
+            id=customer_id,
+        )
+        self._money += Decimal(amount)
+
+    def take_in(self, sku: str, available: int) -> None:
+        """A new article, with stock that comes from outside."""
+        self.query("INSERT INTO inventory.stock VALUES (:sku, :sku, :available)", sku=sku, available=available)
+        self._stock[sku] = available
+
     def open_releases(self) -> int:
         """Reservations that payment still has to give back."""
         return int(self.value("SELECT count(*) FROM payment.releases WHERE released_at IS NULL"))

@@ -160,6 +160,10 @@ class Shop:
     def dns_port(self) -> int:
         return self._dns_port
 
+    def port(self, name: str) -> int:
+        """The port that a service has or would have; a test may put something else there."""
+        return self._ports[name]
+
     def __getitem__(self, name: str) -> RunningService:
         return self._services[name]
 

@@ -132,8 +132,10 @@ class Dealer:
         """Which process takes request ``n``: the live ones in turn; ``None`` if none is live."""
         if isinstance(self._runner, LocalRunner):
             return "local"
-        running = sorted(worker.id for worker in self._runner.clients.running)
-        return running[n % len(running)] if running else None
+        workers = self._runner.clients
+        # Just after the start a worker with lanes may not have said yet that it has spawned them all.
+        live = sorted(worker.id for worker in workers.running + workers.spawning)
+        return live[n % len(live)] if live else None
 
     def _message(self, dealt: Deal) -> dict[str, Any]:
         request = dealt.request

@@ -71,7 +71,7 @@ class Lane(FastHttpUser):
                 response.failure(f"answered {response.status_code}")
 
 
-def take(environment: Environment, msg: Message) -> None:
+def take(msg: Message, **_: Any) -> None:
     """Let a dealt request wait for the next free lane of this process, unless too many wait already."""
     if waiting.qsize() >= MAX_WAITING:
         if tally.dropped == 0:

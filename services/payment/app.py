@@ -155,6 +155,7 @@ def create_app() -> FastAPI:
             operator=operator,
             failure_modes=failure_modes,
             world=ledger,
+            restore=ledger.let_all_acquirers_accept,
             running=(processor.releasing,),
         ),
         router,

@@ -65,9 +65,10 @@ def create_broken_app():
     raise RuntimeError("the tiny service is broken")
 
 
-def prepare(admin_url, lab_url, passwords):
+def prepare():
     """Make the lab's database, without the shop's schema."""
-    with closing(psycopg2.connect(admin_url.replace("+psycopg2", ""))) as connection:
+    url = os.environ["ADMIN_DATABASE_URL"].replace("+psycopg2", "")
+    with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = 'firedrill'")
@@ -91,12 +92,15 @@ def say(event, **fields):
 
 def main():
     """Run the tiny lab; with ``broken`` as argument its second service cannot start."""
+    if "prepare" in sys.argv:
+        prepare()
+        return 0
     services = list(SERVICES)
     if "broken" in sys.argv:
         services[1] = TinyService("tiny-two", "none", 0, database=False, factory="create_broken_app")
     plan = Plan(
         preload=("uvicorn", "psycopg2"),
-        prepare_database="embedded_tiny_lab:prepare",
+        prepare_database=(sys.executable, __file__, "prepare"),
         schedule="embedded_tiny_lab:keep_schedule",
         traffic=lambda lab: [
             *(sys.executable, "-m", "http.server", str(lab.traffic_port)),
