@@ -111,6 +111,8 @@ def child_main(
 ) -> None:
     """What a forked child does: step out of its parent's session and output, then ``call``."""
     os.setsid()
+    # The fork server was started with it blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()

@@ -75,9 +75,9 @@ def run(lab: Settings, *, plan: Plan | None = None) -> int:
     """
     began_s = time.monotonic() - _already_lived_s()
     plan = plan or Plan()
-    fork_server = ForkServer(plan.preload)
     output = Console(highlight=False)
     try:
+        fork_server = ForkServer(plan.preload)
         with claimed(lab.directory, say=output.print) as identity:
             _clear_killed_run(lab.directory, say=output.print)
             ports.require_free(ports.wanted(lab, traffic=plan.traffic is not None), address=lab.bind)
@@ -95,6 +95,8 @@ def run(lab: Settings, *, plan: Plan | None = None) -> int:
     except LabError as error:
         Console(stderr=True, highlight=False).print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 class _Lab:

@@ -72,7 +72,7 @@ class ExpectedAlert(_Part):
 
     alert: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]+$")]
     service: str
-    severity: Literal["critical", "warning"] = "critical"
+    severity: Literal["critical", "high", "medium", "low"] = "critical"
     within_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     @model_validator(mode="after")

@@ -119,8 +119,8 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
                 await stack.enter_async_context(running())
             await stack.enter_async_context(_refreshing(operator))
             switch.to(settings.failure_mode)
+            # Not left at the end: a restart, a tidy one too, must not mend what is broken.
             yield
-            await to_thread.run_sync(switch.to, NONE)
         if parts.database:
             parts.database.dispose()
         provider.shutdown()

@@ -19,8 +19,11 @@ PLAIN_UDP_BYTES = 512
 _MAX_ALIASES = 8
 
 
-def answer(wire: bytes, zone: dns.zone.Zone, *, over_udp: bool) -> bytes | None:
-    """The answer to one message, or ``None`` for what deserves none (too short, itself an answer)."""
+def answer(wire: bytes, zone: dns.zone.Zone | None, *, over_udp: bool) -> bytes | None:
+    """The answer to one message, or ``None`` for what deserves none (too short, itself an answer).
+
+    A server that has no ``zone`` answers SERVFAIL.
+    """
     try:
         query = dns.message.from_wire(wire)
     except dns.message.ShortHeader:
@@ -34,6 +37,8 @@ def answer(wire: bytes, zone: dns.zone.Zone, *, over_udp: bool) -> bytes | None:
         response.set_rcode(dns.rcode.NOTIMP)
     elif len(query.question) != 1:
         response.set_rcode(dns.rcode.FORMERR)
+    elif zone is None:
+        response.set_rcode(dns.rcode.SERVFAIL)
     else:
         _resolve(response, zone)
     limit = max(query.payload, PLAIN_UDP_BYTES) if query.edns >= 0 else PLAIN_UDP_BYTES

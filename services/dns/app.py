@@ -41,7 +41,7 @@ class NamedRecord(BaseModel):
     addresses: list[str]
 
 
-@router.get("/{name}", responses=responses(404))
+@router.get("/{name}", responses=responses(404, 503))
 def read_record(name: RecordName, request: Request) -> NamedRecord:
     """The addresses that the zone has for a name."""
     addresses = _zone(request).find(name, "A")

@@ -14,16 +14,25 @@ import dns.rdatatype
 import dns.zone
 import structlog
 
+from services.common.errors import Unavailable
+
 log = structlog.get_logger()
 
+Stamp = tuple[int, int, int]
+"""Inode, time of change and size of a file: what tells one version of it from another."""
 ORIGIN = dns.name.from_text("internal.corp.")
+
+
+class ZoneNotLoaded(Unavailable):
+    """The zone file was broken when the server started, and nobody has mended it yet."""
 
 
 class LiveZone:
     """A zone in a file that people may edit by hand.
 
     A file that cannot be read or parsed leaves the zone as it was before, as a
-    name server does, and is said in the log once.
+    name server does, and is said in the log once. A server that starts with
+    such a file has no zone until the file is mended or restored.
     """
 
     def __init__(self, file: Path, *, shipped: Path) -> None:
@@ -32,36 +41,39 @@ class LiveZone:
         self._lock = threading.Lock()
         if not file.exists():
             self.restore()
-        self._seen = self._stamp()
-        self._zone = self._parse()
+        self._seen: Stamp | None = None
+        self._zone: dns.zone.Zone | None = None
 
-    def current(self) -> dns.zone.Zone:
-        """The zone as its file has it now."""
+    def current(self) -> dns.zone.Zone | None:
+        """The zone as its file has it, or had it when it could last be read; ``None`` if it never could."""
         stamp = self._stamp()
         if stamp != self._seen:
             self._seen = stamp
             try:
-                self._zone = self._parse()
+                self._zone = dns.zone.from_file(str(self.file), origin=ORIGIN)
                 log.info("zone.loaded", file=self.file.name)
-            except (OSError, dns.exception.DNSException) as error:
+            except (OSError, UnicodeDecodeError, dns.exception.DNSException) as error:
                 log.error("zone.refused", file=self.file.name, error=str(error))
         return self._zone
 
     def find(self, name: str, kind: str) -> list[str]:
-        """The values of a name's records of one type, empty if there are none."""
-        found = self.current().get_rdataset(dns.name.from_text(name, None), kind)
+        """The values of a name's records of one type, empty if there are none; raises ``ZoneNotLoaded``."""
+        found = self._loaded().get_rdataset(dns.name.from_text(name, None), kind)
         return [] if found is None else [rdata.to_text() for rdata in found]
 
     def put(self, name: str, kind: str, value: str, *, ttl_s: int) -> None:
-        """Replace a name's records of one type by this one; raises ``dns.exception.DNSException``."""
+        """Replace a name's records of one type by this one.
+
+        Raises ``dns.exception.DNSException`` for a bad value and ``ZoneNotLoaded``.
+        """
         rdataset = dns.rdataset.from_text("IN", kind, ttl_s, value)
         with self._editing() as transaction:
             transaction.replace(dns.name.from_text(name, None), rdataset)
 
     def remove(self, name: str) -> None:
-        """Remove every record of a name; nothing happens if it has none."""
+        """Remove every record of a name; nothing happens if it has none. Raises ``ZoneNotLoaded``."""
         owner = dns.name.from_text(name, None)
-        if self.current().get_node(owner) is None:
+        if self._loaded().get_node(owner) is None:
             return
         with self._editing() as transaction:
             transaction.delete(owner)
@@ -73,11 +85,17 @@ class LiveZone:
         shutil.copyfile(self._shipped, new)
         new.replace(self.file)
 
+    def _loaded(self) -> dns.zone.Zone:
+        zone = self.current()
+        if zone is None:
+            raise ZoneNotLoaded(f"the zone file {self.file.name} cannot be read: mend it first")
+        return zone
+
     @contextlib.contextmanager
     def _editing(self):  # type: ignore[no-untyped-def]
-        """A dnspython transaction on the zone; its end writes the file with a higher serial."""
+        """A dnspython transaction on a copy of the zone; its end writes the file with a higher serial."""
         with self._lock:
-            zone = self._parse()
+            zone = dns.zone.from_text(self._loaded().to_text(want_origin=True), origin=ORIGIN)
             with zone.writer() as transaction:
                 yield transaction
                 transaction.update_serial()
@@ -85,10 +103,7 @@ class LiveZone:
             zone.to_file(str(new), want_origin=True)
             new.replace(self.file)
 
-    def _parse(self) -> dns.zone.Zone:
-        return dns.zone.from_file(str(self.file), origin=ORIGIN)
-
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _stamp(self) -> Stamp | None:
         try:
             stat = os.stat(self.file)
         except OSError:

@@ -82,6 +82,7 @@ def create_app() -> FastAPI:
             operator=operator,
             failure_modes=failure_modes,
             world=world,
+            running=(world.closing,),
         ),
         router,
     )

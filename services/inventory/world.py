@@ -1,6 +1,10 @@
 """What the inventory's failure modes act on."""
 
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
 
 from services.common.ops import OperatorSettings
 from services.inventory.settings import InventoryOperatorSettings
@@ -16,6 +20,12 @@ class InventoryWorld:
         self._operator = operator
         self._job: StockTake | None = None
         self._lock = threading.Lock()
+
+    @asynccontextmanager
+    async def closing(self) -> AsyncIterator[None]:
+        """End the job's session when the service ends."""
+        yield
+        await to_thread.run_sync(self.end_stock_take)
 
     def start_stock_take(self) -> None:
         """Start the job, unless an operator has stopped it."""

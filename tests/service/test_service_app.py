@@ -338,3 +338,15 @@ def test_the_tables_in_code_are_those_of_the_database(lab_database: LabDatabase,
         columns = {c["name"]: c["nullable"] for c in inspector.get_columns(table.name, metadata.schema)}
         assert columns == {c.name: c.nullable for c in table.columns}, table.name
 
+
+
+def test_a_tidy_restart_does_not_mend_the_fault(shop: Shop) -> None:
+    dns = shop.start("dns")
+    dns.mode("record_missing")
+    dns.process.terminate()
+    dns.process.join(5)
+
+    dns = shop.start("dns")
+    dns.mode("record_missing", resume=True)
+
+    assert dns.client.get("/ops/records/fraud-api").status_code == 404

@@ -207,6 +207,15 @@ def test_a_message_without_a_question_is_a_format_error() -> None:
     assert dns.message.from_wire(wire).rcode() == dns.rcode.FORMERR
 
 
+def test_a_server_without_a_zone_says_that_it_failed() -> None:
+    query = dns.message.make_query("fraud-api.internal.corp", "A")
+
+    wire = answer(query.to_wire(), None, over_udp=True)
+
+    assert wire is not None
+    assert dns.message.from_wire(wire).rcode() == dns.rcode.SERVFAIL
+
+
 def test_an_answer_is_not_answered() -> None:
     response = dns.message.make_response(dns.message.make_query("fraud-api.internal.corp", "A"))
 
