@@ -20,9 +20,7 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
 def main() -> None:
     """Run the named measurements (all by default) and print what they found beside the goal."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure what the lab costs; decides no test.")
-    parser.add_argument(
-        "only", nargs="*", metavar="NAME", help=f"some of: {', '.join(MEASUREMENTS)} (all)"
-    )
+    parser.add_argument("only", nargs="*", metavar="NAME", help=f"some of: {', '.join(MEASUREMENTS)} (all)")
     names = parser.parse_args().only or list(MEASUREMENTS)
     unknown = set(names) - set(MEASUREMENTS)
     if unknown:

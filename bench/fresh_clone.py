@@ -8,25 +8,20 @@ import time
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.live_lab import ALL_HEALTHY, PROJECT
-from embedded.postgres import free_port
-from services.common.catalog import SERVICES
+from bench.live_lab import ALL_HEALTHY, PROJECT, free_ports
 
 
 def measure() -> list[Figure]:
     """Clone what is committed, type ``make lab``, wait for "all healthy"."""
-    variables = [spec.port_variable for spec in SERVICES]
-    variables += ["POSTGRES_PORT", "DNS_QUERY_PORT", "TRAFFIC_GENERATOR_PORT"]
     with tempfile.TemporaryDirectory(prefix="firedrill-clone-") as folder:
         clone = Path(folder, "firedrill")
         subprocess.run(["git", "clone", "--quiet", PROJECT, clone], check=True)
         kept = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
-        ports = {name: str(free_port()) for name in variables}
         started = time.monotonic()
         process = subprocess.Popen(
             ["make", "lab"],
             cwd=clone,
-            env={**kept, **ports, "SCENARIO": "none"},
+            env={**kept, **free_ports(), "SCENARIO": "none"},
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -41,9 +41,7 @@ class RunningLab:
 @contextmanager
 def lab(directory: Path) -> Iterator[RunningLab]:
     """The lab on free ports in ``directory``, under load and without faults."""
-    variables = [spec.port_variable for spec in SERVICES]
-    variables += ["POSTGRES_PORT", "DNS_QUERY_PORT", "TRAFFIC_GENERATOR_PORT"]
-    environment = {name: str(free_port()) for name in variables}
+    environment = free_ports()
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "lab", "up"],
@@ -59,6 +57,13 @@ def lab(directory: Path) -> Iterator[RunningLab]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
+
+
+def free_ports() -> dict[str, str]:
+    """Every variable that moves a port of the lab, with a port that is free now."""
+    variables = [spec.port_variable for spec in SERVICES]
+    variables += ["POSTGRES_PORT", "DNS_QUERY_PORT", "TRAFFIC_GENERATOR_PORT"]
+    return {name: str(free_port()) for name in variables}
 
 
 def measure() -> list[Figure]:

@@ -65,7 +65,7 @@ class _Sink(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Quiet."""
 
 
@@ -98,7 +98,8 @@ def measure() -> list[Figure]:
     for process in processes:
         process.start()
     try:
-        bare, full = asyncio.run(_alternate((processes[1].pid or 0, bare_port), (processes[2].pid or 0, full_port)))
+        bare_pid, full_pid = processes[1].pid or 0, processes[2].pid or 0
+        bare, full = asyncio.run(_alternate((bare_pid, bare_port), (full_pid, full_port)))
     finally:
         for process in processes:
             process.terminate()

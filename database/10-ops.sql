@@ -20,4 +20,9 @@ CREATE TABLE IF NOT EXISTS ops.setting_changes (
     new_value jsonb
 );
 
+-- The platform's services keep their settings here too.
+GRANT USAGE ON SCHEMA ops TO platform;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ops.settings TO platform;
+GRANT SELECT, INSERT ON ops.setting_changes TO platform;
+
 RESET ROLE;

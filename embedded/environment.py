@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 
+import database
 from embedded import ROOT
 from embedded.errors import LabError
 from services.common.catalog import (
@@ -24,9 +25,7 @@ _WILDCARDS = ("0.0.0.0", "::")
 _SECRET_VARIABLES = (
     "DATABASE_URL",
     "EXAM_DATABASE_URL",
-    "SHOP_DB_PASSWORD",
-    "EXAMINER_DB_PASSWORD",
-    "CANDIDATE_DB_PASSWORD",
+    *(f"{role.upper()}_DB_PASSWORD" for role in database.ROLES),
 )
 
 
@@ -90,34 +89,19 @@ def settings(user: Mapping[str, str], *, services: Sequence[Service] = SERVICES)
     )
 
 
-@dataclass(frozen=True)
-class Passwords:
-    """The passwords of the database roles for one run of the lab."""
-
-    shop: str
-    examiner: str
-    candidate: str
-
-    @classmethod
-    def for_run(cls, user: Mapping[str, str]) -> "Passwords":
-        """Those that the user gave; ``candidate`` is documented, the others are random."""
-        return cls(
-            shop=user.get("SHOP_DB_PASSWORD") or secrets.token_urlsafe(24),
-            examiner=user.get("EXAMINER_DB_PASSWORD") or secrets.token_urlsafe(24),
-            candidate=user.get("CANDIDATE_DB_PASSWORD") or "candidate",
-        )
-
-    def by_role(self) -> dict[str, str]:
-        """Password by role name."""
-        return {"shop": self.shop, "examiner": self.examiner, "candidate": self.candidate}
+def role_passwords(user: Mapping[str, str]) -> dict[str, str]:
+    """A password for each database role: the user's, or ``candidate`` (documented) and random ones."""
+    given = {role: user.get(f"{role.upper()}_DB_PASSWORD") for role in database.ROLES}
+    made = {role: secrets.token_urlsafe(24) for role in database.ROLES} | {"candidate": "candidate"}
+    return {role: given[role] or made[role] for role in database.ROLES}
 
 
-def role_url(admin_url: str, *, role: str, password: str, database: str = DATABASE_NAME) -> str:
-    """``admin_url`` for another role and the lab's database; host, port and options stay."""
+def role_url(admin_url: str, *, role: str, password: str, name: str = DATABASE_NAME) -> str:
+    """``admin_url`` for another role and the database ``name``; host, port and options stay."""
     parts = urlsplit(admin_url)
     place = parts.netloc.rpartition("@")[2]
     netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{place}"
-    return urlunsplit(parts._replace(netloc=netloc, path=f"/{quote(database, safe='')}"))
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{quote(name, safe='')}"))
 
 
 def shop_environment(lab: Settings, *, database_url: str) -> dict[str, str]:
@@ -158,14 +142,14 @@ def schedule_environment(*, shop: Mapping[str, str], exam_database_url: str) -> 
 
 
 def preparation_environment(
-    lab: Settings, *, admin_url: str, lab_url: str, passwords: Passwords
+    lab: Settings, *, admin_url: str, lab_url: str, passwords: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of the program that prepares the database: superuser's URLs, the roles' passwords."""
     return {
         **lab.user,
         "ADMIN_DATABASE_URL": admin_url,
         "LAB_DATABASE_URL": lab_url,
-        **{f"{role.upper()}_DB_PASSWORD": password for role, password in passwords.by_role().items()},
+        **{f"{role.upper()}_DB_PASSWORD": password for role, password in passwords.items()},
     }
 
 

@@ -28,7 +28,7 @@ from embedded.guard import Guard, die_with_parent
 from embedded.postgres import ProcessOptions
 from embedded.warm_up import PRELOAD, context
 
-_ORPHAN_GRACE_S = 1.5
+_ORPHAN_GRACE_S = 1.2
 _PR_SET_NAME = 15
 
 

@@ -14,8 +14,6 @@ from psycopg2 import sql
 import database
 from embedded.environment import DATABASE_NAME
 
-_ROLES = ("shop", "examiner", "candidate")
-
 
 def prepare(admin_url: str, lab_url: str, passwords: Mapping[str, str]) -> None:
     """Create the database of ``lab_url`` through ``admin_url`` (both superuser URLs) and apply the schema.
@@ -43,5 +41,5 @@ if __name__ == "__main__":
     prepare(
         os.environ["ADMIN_DATABASE_URL"],
         os.environ["LAB_DATABASE_URL"],
-        {role: os.environ[f"{role.upper()}_DB_PASSWORD"] for role in _ROLES},
+        {role: os.environ[f"{role.upper()}_DB_PASSWORD"] for role in database.ROLES},
     )

@@ -23,9 +23,9 @@ from embedded.claim import Identity, claimed, clear_leftovers
 from embedded.display import Display
 from embedded.environment import (
     DATABASE_NAME,
-    Passwords,
     Settings,
     preparation_environment,
+    role_passwords,
     role_url,
     schedule_environment,
     shop_environment,
@@ -37,6 +37,7 @@ from embedded.postgres import STOP_SIGNAL, Server
 from embedded.processes import ForkServer, Running, start_program
 from embedded.supervision import Component, Standing, Supervised
 from embedded.warm_up import PRELOAD
+from services.common.catalog import Service
 
 _SCHEDULE_GRACE_S = 1.0
 _SERVICE_GRACE_S = 0.5
@@ -120,7 +121,7 @@ class _Lab:
         self._began_s = began_s
         self._display = display
         self._fork_server = fork_server
-        self._passwords = Passwords.for_run(lab.user)
+        self._passwords = role_passwords(lab.user)
         self._server = (
             None
             if lab.external_database
@@ -171,7 +172,9 @@ class _Lab:
     # Starting
 
     async def _start(self) -> None:
-        self._shop = shop_environment(self._lab, database_url=self._role_url("shop", self._passwords.shop))
+        self._shop = shop_environment(self._lab, database_url=self._role_url("shop"))
+        # The DNS service makes the live zone anew: a lab that starts is healthy, whatever it was killed in.
+        await asyncio.to_thread(Path(self._shop["ZONE_FILE"]).unlink, missing_ok=True)
         self._declare()
         self._display.show_start([s.standing for s in self._supervised.values()])
         self._launch("postgres", "traffic-generator")
@@ -184,7 +187,7 @@ class _Lab:
     def _declare(self) -> None:
         """Put every component on the list, in the order in which the table shows them."""
         components = [self._postgres(self._server)] if self._server else []
-        components += [self._service(s.name, s.app) for s in self._lab.services]
+        components += [self._service(s) for s in self._lab.services]
         if self._plan.traffic:
             components.append(self._traffic(self._plan.traffic(self._lab)))
         if self._plan.schedule:
@@ -262,15 +265,17 @@ class _Lab:
             last_resort=signal.SIGQUIT,
         )
 
-    def _service(self, name: str, app: str) -> Component:
+    def _service(self, service: Service) -> Component:
+        name = service.name
         url = self._lab.url(name)
+        environment = {**self._shop, "DATABASE_URL": self._role_url(service.role)}
 
         async def start() -> Running:
             return await self._fork_server.start(
                 name,
                 call="embedded.processes:serve",
-                arguments=(app, self._lab.bind, self._lab.ports[name]),
-                environment=self._shop,
+                arguments=(service.app, self._lab.bind, self._lab.ports[name]),
+                environment=environment,
                 log=self._lab.log(name),
             )
 
@@ -288,9 +293,7 @@ class _Lab:
 
     def _schedule(self, call: str) -> Component:
         log = self._lab.log("schedule")
-        environment = schedule_environment(
-            shop=self._shop, exam_database_url=self._role_url("examiner", self._passwords.examiner)
-        )
+        environment = schedule_environment(shop=self._shop, exam_database_url=self._role_url("examiner"))
 
         async def start() -> Running:
             return await self._fork_server.start("schedule", call=call, environment=environment, log=log)
@@ -367,8 +370,8 @@ class _Lab:
 
     # Small facts
 
-    def _role_url(self, role: str, password: str) -> str:
-        return role_url(self._admin_url, role=role, password=password)
+    def _role_url(self, role: str) -> str:
+        return role_url(self._admin_url, role=role, password=self._passwords[role])
 
     def _lab_admin_url(self) -> str:
         plain, _, query = self._admin_url.partition("?")

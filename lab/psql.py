@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 from embedded import state
-from embedded.environment import DATABASE_NAME, Passwords, Settings
+from embedded.environment import DATABASE_NAME, Settings, role_passwords
 from embedded.errors import LabError
 from embedded.postgres import Server, wheel_binaries
 
@@ -20,7 +20,7 @@ def exec_psql(lab: Settings, arguments: Sequence[str], *, admin: bool) -> None:
 
 
 def _candidate(lab: Settings) -> dict[str, str]:
-    return {**_place(lab), "PGUSER": "candidate", "PGPASSWORD": Passwords.for_run(lab.user).candidate}
+    return {**_place(lab), "PGUSER": "candidate", "PGPASSWORD": role_passwords(lab.user)["candidate"]}
 
 
 def _superuser(lab: Settings) -> dict[str, str]:

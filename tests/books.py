@@ -56,7 +56,9 @@ class Books:
 
     def balance(self, customer_id: int) -> Decimal:
         """What a customer's account holds."""
-        found = self.value("SELECT balance FROM payment.account_balances WHERE customer_id = :id", id=customer_id)
+        found = self.value(
+            "SELECT balance FROM payment.account_balances WHERE customer_id = :id", id=customer_id
+        )
         return Decimal(found)
 
     def count(self, table: str) -> int:
@@ -66,10 +68,13 @@ class Books:
     def open_account(self, balance: str, *, trusted: bool = False) -> int:
         """A customer of the test's own, with money that comes from outside."""
         customer_id = self.value(
-            "INSERT INTO payment.customers (name, email, trusted) VALUES ('Test', 't@t.test', :trusted) RETURNING id",
+            "INSERT INTO payment.customers (name, email, trusted)"
+            " VALUES ('Test', 't@t.test', :trusted) RETURNING id",
             trusted=trusted,
         )
-        self.query("INSERT INTO payment.account_balances VALUES (:id, :balance)", id=customer_id, balance=balance)
+        self.query(
+            "INSERT INTO payment.account_balances VALUES (:id, :balance)", id=customer_id, balance=balance
+        )
         self._money += Decimal(balance)
         return int(customer_id)
 
@@ -84,7 +89,9 @@ class Books:
 
     def take_in(self, sku: str, available: int) -> None:
         """A new article, with stock that comes from outside."""
-        self.query("INSERT INTO inventory.stock VALUES (:sku, :sku, :available)", sku=sku, available=available)
+        self.query(
+            "INSERT INTO inventory.stock VALUES (:sku, :sku, :available)", sku=sku, available=available
+        )
         self._stock[sku] = available
 
     def open_releases(self) -> int:

@@ -20,7 +20,7 @@ from embedded.postgres import Server, free_port, running
 from embedded.processes import child_main
 from services.common.catalog import SERVICES, service
 
-ROLES = ("shop", "examiner", "candidate")
+SHOP = ("dns", "fraud", "inventory", "profile", "payment", "gateway")
 START_DEADLINE_S = 30.0
 
 _fork_server = multiprocessing.get_context("forkserver")
@@ -56,7 +56,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Postgres for this test worker, with the lab's schema in the database ``template``."""
     with running(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         template = server.create_database("template")
-        database.apply(template, passwords={role: role for role in ROLES})
+        database.apply(template, passwords={role: role for role in database.ROLES})
         yield server
 
 
@@ -143,18 +143,12 @@ class Shop:
             "LAB_DIR": str(folder),
             "PATH": "/usr/bin:/bin",
             "TZ": "UTC",
-            "PROFILE_URL": url["profile"],
-            "PAYMENT_URL": url["payment"],
-            "INVENTORY_URL": url["inventory"],
-            "GATEWAY_URL": url["gateway"],
-            "DNS_URL": url["dns"],
+            **{f"{spec.variable_prefix}_URL": url[spec.name] for spec in SERVICES},
             "FRAUD_URL": f"http://fraud-api.internal.corp:{self._ports['fraud']}",
             "DNS_SERVER": f"127.0.0.1:{self._dns_port}",
             "DNS_QUERY_PORT": str(self._dns_port),
             "ZONE_FILE": str(folder / "internal.corp.zone"),
         }
-        if lab_database is not None:
-            self.environment["DATABASE_URL"] = lab_database.url("shop")
 
     @property
     def dns_port(self) -> int:
@@ -175,8 +169,8 @@ class Shop:
         return started[-1]
 
     def start_all(self, **environment: str) -> None:
-        """Start the whole shop."""
-        self.start(*(spec.name for spec in SERVICES), **environment)
+        """Start the whole shop, and nothing of the platform around it."""
+        self.start(*SHOP, **environment)
 
     def restart(self, name: str, **environment: str) -> RunningService:
         """``kill -9`` a service and start it again on its port."""
@@ -197,14 +191,16 @@ class Shop:
     def launch(self, name: str, environment: Mapping[str, str], *, port: int | None = None) -> RunningService:
         """Start a service without waiting for it."""
         port = port or self._ports[name]
+        spec = service(name)
+        url = {"DATABASE_URL": self.database.url(spec.role)} if self.database else {}
         log = self._folder / f"{name}-{port}.log"
         process = _fork_server.Process(
             target=child_main,
             args=(
                 name,
                 "embedded.processes:serve",
-                (service(name).app, "127.0.0.1", port),
-                {**self.environment, **environment},
+                (spec.app, "127.0.0.1", port),
+                {**url, **self.environment, **environment},
                 log,
             ),
         )

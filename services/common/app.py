@@ -42,6 +42,7 @@ log = structlog.get_logger()
 
 HEALTH_TIMEOUT_S = 1.8
 REFRESH_S = 2.0
+SENTRY_FLUSH_S = 0.3
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
@@ -123,14 +124,15 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
             yield
         if parts.database:
             parts.database.dispose()
-        provider.shutdown()
+        await to_thread.run_sync(provider.shutdown)
+        sentry_sdk.flush(timeout=SENTRY_FLUSH_S)
 
     app = FastAPI(
         title=f"Firedrill {parts.name}",
         lifespan=lifespan,
         telemetry={"operation_spans": False, "metrics": False, "logs": False},
         max_body_size=settings.max_body_bytes,
-        responses=responses(413, 422),
+        responses=responses(400, 413, 422),
     )
     app.state.parts = parts
     app.state.switch = switch

@@ -20,6 +20,8 @@ class Service:
     port: int
     database: bool = True
     """Whether its readiness depends on Postgres."""
+    role: str = "shop"
+    """The database role that it connects as."""
 
     @property
     def variable_prefix(self) -> str:

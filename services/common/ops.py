@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, Generic, Optional, TypeVar
+from typing import Annotated, Any, Generic, Optional, TypeVar
 
 import structlog
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
@@ -216,7 +216,9 @@ def patch_model(model: type[OperatorModel]) -> type[BaseModel]:
     """The body of ``PATCH /ops/settings``: every field of ``model``, optional and nullable."""
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
+        # What the value must be holds for a value, not for the null that takes it back.
+        checked = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         optional = copy(field)
-        optional.default = None
-        fields[name] = (Optional[field.annotation], optional)  # noqa: UP045 (a runtime type)
+        optional.default, optional.metadata = None, []
+        fields[name] = (Optional[checked], optional)  # noqa: UP045 (a runtime type)
     return create_model(f"{model.__name__}Patch", __config__=ConfigDict(extra="forbid"), **fields)

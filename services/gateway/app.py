@@ -1,6 +1,10 @@
 """The shop's only door: checkout, and the routes of the services behind it."""
 
+import re
+import string
+from decimal import Decimal
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Header, Request, Response
 from httpx import Response as Answer
@@ -11,7 +15,7 @@ from services.common.app import ServiceParts, create_service
 from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
-from services.common.errors import Forbidden, UpstreamFailed, responses
+from services.common.errors import Forbidden, Unprocessable, UpstreamFailed, responses
 from services.common.ops import OperatorSettings
 from services.gateway.settings import GatewayOperatorSettings, GatewaySettings
 
@@ -32,7 +36,9 @@ PASSED_THROUGH: tuple[tuple[Literal["GET", "POST"], str, str], ...] = (
 )
 _FORWARDED_REQUEST_HEADERS = ("content-type", "idempotency-key")
 _FORWARDED_ANSWER_HEADERS = ("content-type", "x-failure-mode", "retry-after")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
+PAYMENT_FAILED = "the payment failed"
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
 CHECKOUT_ERRORS = responses(402, 403, 404, 409, 500, 503, 504)
 
@@ -51,7 +57,7 @@ class PaymentPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,2})?$", examples=["18.50"])]
+    amount: Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=12, decimal_places=2, examples=["18.50"])]
 
 
 class CheckoutRequest(BaseModel):
@@ -74,7 +80,7 @@ class CheckoutReceipt(BaseModel):
 
 
 DEMO_ORDER = CheckoutRequest(
-    customer_id=1, items=[Item(sku="mug-blue", quantity=1)], payment=PaymentPart(amount="18.50")
+    customer_id=1, items=[Item(sku="mug-blue", quantity=1)], payment=PaymentPart(amount=Decimal("18.50"))
 )
 
 checkout_routes = APIRouter(prefix="/checkout")
@@ -123,7 +129,7 @@ async def _check_out(
         "/api/payment",
         json={
             "customer_id": order.customer_id,
-            "amount": order.payment.amount,
+            "amount": str(order.payment.amount),
             "items": [item.model_dump() for item in order.items],
         },
         headers={"idempotency-key": idempotency_key} if idempotency_key else None,
@@ -140,8 +146,15 @@ def _refusal(answer: Answer) -> UpstreamFailed:
     """Payment's refusal under its own status; what broke there is a 500 here, time-outs too."""
     status = answer.status_code
     kept = status < 500 or status == 503
-    detail = answer.json().get("detail", "payment failed") if kept else "the payment failed"
-    return UpstreamFailed(str(detail), status=status if kept else 500)
+    return UpstreamFailed(_reason(answer) if kept else PAYMENT_FAILED, status=status if kept else 500)
+
+
+def _reason(answer: Answer) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return PAYMENT_FAILED
+    return str(body["detail"]) if isinstance(body, dict) and "detail" in body else PAYMENT_FAILED
 
 
 def _passed_through() -> APIRouter:
@@ -158,14 +171,9 @@ def _passed_through() -> APIRouter:
                 request,
                 dependency,
                 method,
-                request.scope["raw_path"].partition(b"?")[0].decode("ascii"),
+                _target(request),
                 content=await request.body() if method == "POST" else None,
-                params=request.scope["query_string"],
-                headers={
-                    name: request.headers[name]
-                    for name in _FORWARDED_REQUEST_HEADERS
-                    if name in request.headers
-                },
+                headers=_forwarded_headers(request),
             )
             kept = {
                 name: answer.headers[name] for name in _FORWARDED_ANSWER_HEADERS if name in answer.headers
@@ -184,6 +192,21 @@ def _passed_through() -> APIRouter:
     for method, path, dependency in PASSED_THROUGH:
         add(method, path, dependency)
     return router
+
+
+def _target(request: Request) -> str:
+    """Path and query as the client wrote them; only what a URL must not contain is escaped."""
+    path = request.scope["raw_path"].partition(b"?")[0]
+    query = request.scope["query_string"]
+    return quote(path + b"?" + query if query else path, safe=string.punctuation)
+
+
+def _forwarded_headers(request: Request) -> dict[str, str]:
+    kept = {name: request.headers[name] for name in _FORWARDED_REQUEST_HEADERS if name in request.headers}
+    for name, value in kept.items():
+        if not _HEADER_VALUE.fullmatch(value):
+            raise Unprocessable(f"header {name} must be printable ASCII")
+    return kept
 
 
 async def _call(request: Request, dependency: str, method: str, path: str, **sent: Any) -> Answer:

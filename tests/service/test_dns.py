@@ -120,7 +120,9 @@ def test_its_answers_are_counted_by_transport_and_code(shop: Shop, server: Runni
 # --- the zone file
 
 
-def test_an_edited_zone_file_is_answered_from_at_once(shop: Shop, server: RunningService, zone_file: Path) -> None:
+def test_an_edited_zone_file_is_answered_from_at_once(
+    shop: Shop, server: RunningService, zone_file: Path
+) -> None:
     assert addresses(shop) == ["127.0.0.1"]
 
     replace_in(zone_file, "fraud-api   IN A    127.0.0.1", "fraud-api   IN A    127.0.0.9")
@@ -232,7 +234,9 @@ def test_who_put_a_record_is_in_the_audit_table(shop: Shop, server: RunningServi
     server.client.put("/ops/records/fraud-api", json={"address": "127.0.0.9"}, headers={"X-Actor": "kim"})
 
     with shop.database.connect("candidate") as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT actor, name, old_value, new_value FROM ops.setting_changes WHERE service = 'dns'")
+        cursor.execute(
+            "SELECT actor, name, old_value, new_value FROM ops.setting_changes WHERE service = 'dns'"
+        )
         assert cursor.fetchall() == [("kim", "record fraud-api", ["127.0.0.1"], ["127.0.0.9"])]
 
 

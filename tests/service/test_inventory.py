@@ -25,7 +25,9 @@ def scarce(standing_books: Books) -> str:
     return sku
 
 
-def reserve(inventory: RunningService, *items: tuple[str, int], reservation: str | None = None) -> httpx.Response:
+def reserve(
+    inventory: RunningService, *items: tuple[str, int], reservation: str | None = None
+) -> httpx.Response:
     body = {
         "reservation_id": reservation or str(uuid.uuid4()),
         "items": [{"sku": sku, "quantity": quantity} for sku, quantity in items],

@@ -98,7 +98,9 @@ def test_it_is_mended_by_ending_the_session_and_stays_mended(
     assert inventory.mode("lock_held", resume=True).status_code == 200
     assert works(inventory)
     assert as_candidate(lab_database, JOB) == []
-    changes = books.query("SELECT actor, name, new_value FROM ops.setting_changes WHERE service = 'inventory'")
+    changes = books.query(
+        "SELECT actor, name, new_value FROM ops.setting_changes WHERE service = 'inventory'"
+    )
     assert changes == [("postgres-session-ended", "stock_take", "stopped")]
 
 

@@ -41,7 +41,8 @@ def capture(ledger: Ledger, attempt: Attempt) -> int:
 def let_time_pass(books: Books) -> None:
     """Make everything that is under way look older than a lease."""
     books.query(
-        "UPDATE payment.transactions SET created_at = created_at - :age * interval '1 s' WHERE status = 'pending'",
+        "UPDATE payment.transactions SET created_at = created_at - :age * interval '1 s'"
+        " WHERE status = 'pending'",
         age=PAST_THE_LEASE_S,
     )
     books.query(
@@ -126,9 +127,7 @@ def test_of_two_that_held_a_key_one_after_the_other_only_the_later_captures(
     captured = capture(ledger, retry)
 
     assert books.balance(1) == before - 10
-    replay = ledger.begin(
-        "payment", customer_id=1, amount=Decimal(10), reservation_id=None, idempotency=KEY
-    )
+    replay = ledger.begin("payment", customer_id=1, amount=Decimal(10), reservation_id=None, idempotency=KEY)
     assert isinstance(replay, Replay)
     assert replay.body["id"] == captured
 
@@ -156,9 +155,7 @@ def test_a_capture_whose_answer_was_lost_is_not_undone_and_not_repeated(ledger: 
 
     assert status_of(books, attempt) == "captured"
     assert ledger.due_releases(limit=10) == []
-    replay = ledger.begin(
-        "payment", customer_id=1, amount=Decimal(10), reservation_id=None, idempotency=KEY
-    )
+    replay = ledger.begin("payment", customer_id=1, amount=Decimal(10), reservation_id=None, idempotency=KEY)
     assert isinstance(replay, Replay)
     assert (replay.status, replay.body["id"]) == (201, captured)
 

@@ -205,7 +205,9 @@ def test_a_payment_takes_the_money_and_is_captured(payment: RunningService, stan
     assert payment.client.get(f"/api/transactions/{answer.json()['id']}").json() == answer.json()
 
 
-def test_a_payment_with_items_takes_them_off_the_stock(payment: RunningService, standing_books: Books) -> None:
+def test_a_payment_with_items_takes_them_off_the_stock(
+    payment: RunningService, standing_books: Books
+) -> None:
     customer = standing_books.open_account("100")
     blue, green = standing_books.available("mug-blue"), standing_books.available("mug-green")
     items = [{"sku": "mug-green", "quantity": 1}, {"sku": "mug-blue", "quantity": 2}]
@@ -217,7 +219,9 @@ def test_a_payment_with_items_takes_them_off_the_stock(payment: RunningService, 
     assert standing_books.open_releases() == 0
 
 
-def test_a_payment_to_the_last_cent_empties_the_account(payment: RunningService, standing_books: Books) -> None:
+def test_a_payment_to_the_last_cent_empties_the_account(
+    payment: RunningService, standing_books: Books
+) -> None:
     customer = standing_books.open_account("10.01")
 
     assert pay(payment, customer, "10.01").status_code == 201
@@ -306,7 +310,9 @@ def test_a_refund_comes_out_of_the_payment_that_fits_best(
 
     assert answer.status_code == 201
     assert (answer.json()["kind"], answer.json()["refund_of"]) == ("refund", fitting)
-    left = [payment.client.get(f"/api/transactions/{n}").json()["refundable"] for n in (large, fitting, small)]
+    left = [
+        payment.client.get(f"/api/transactions/{n}").json()["refundable"] for n in (large, fitting, small)
+    ]
     assert left == ["300.00", "20.00", "20.00"]
     assert standing_books.balance(customer) == 1000 - 370 + 30
 
@@ -322,18 +328,24 @@ def test_a_refund_of_a_given_payment_leaves_the_others_alone(
     assert payment.client.get(f"/api/transactions/{small}").json()["refundable"] == "50.00"
 
 
-def test_refunds_of_one_payment_end_when_it_is_used_up(payment: RunningService, standing_books: Books) -> None:
+def test_refunds_of_one_payment_end_when_it_is_used_up(
+    payment: RunningService, standing_books: Books
+) -> None:
     customer = standing_books.open_account("100")
     [only] = paid(payment, customer, "60")
 
-    answers = [refund(payment, customer, amount, transaction_id=only) for amount in ("40", "20.01", "20", "0.01")]
+    answers = [
+        refund(payment, customer, amount, transaction_id=only) for amount in ("40", "20.01", "20", "0.01")
+    ]
 
     assert [answer.status_code for answer in answers] == [201, 409, 201, 409]
     assert answers[1].json() == {"detail": "no payment has so much left to refund"}
     assert standing_books.balance(customer) == 100
 
 
-def test_nobody_is_refunded_out_of_a_stranger_s_payment(payment: RunningService, standing_books: Books) -> None:
+def test_nobody_is_refunded_out_of_a_stranger_s_payment(
+    payment: RunningService, standing_books: Books
+) -> None:
     payer, stranger = standing_books.open_account("100"), standing_books.open_account("0")
     [theirs] = paid(payment, payer, "60")
 
@@ -382,7 +394,9 @@ def test_concurrent_refunds_never_exceed_the_payment_and_use_it_up(
     assert standing_books.balance(customer) == 100
 
 
-def test_concurrent_payments_never_overdraw(payment: RunningService, standing_books: Books, at_once: Any) -> None:
+def test_concurrent_payments_never_overdraw(
+    payment: RunningService, standing_books: Books, at_once: Any
+) -> None:
     customer = standing_books.open_account("50")
 
     statuses = at_once([lambda: pay(payment, customer, "10").status_code] * 12)

@@ -65,7 +65,9 @@ def silent_server(port: int) -> Iterator[None]:
 # --- the acquirer
 
 
-def test_decline_is_a_500_with_a_value_error_in_the_log(payment: RunningService, books: Books, eventually: Any) -> None:
+def test_decline_is_a_500_with_a_value_error_in_the_log(
+    payment: RunningService, books: Books, eventually: Any
+) -> None:
     mugs = books.available("mug-blue")
     payment.mode("decline")
 
@@ -89,7 +91,9 @@ def test_decline_leaves_reads_and_refunds_alone(payment: RunningService, books: 
     assert payment.client.post("/api/refund", json=SIMPLE).status_code == 201
 
 
-def test_decline_is_mended_by_the_backup_acquirer_for_good(shop: Shop, payment: RunningService, books: Books) -> None:
+def test_decline_is_mended_by_the_backup_acquirer_for_good(
+    shop: Shop, payment: RunningService, books: Books
+) -> None:
     payment.mode("decline")
     assert pay(payment).status_code == 500
 
@@ -138,7 +142,9 @@ def test_the_fail_trigger_declines_one_payment_and_no_other(payment: RunningServ
     assert pay(payment).status_code == 201
 
 
-def test_the_timeout_trigger_hangs_one_reservation_and_no_other(payment: RunningService, books: Books) -> None:
+def test_the_timeout_trigger_hangs_one_reservation_and_no_other(
+    payment: RunningService, books: Books
+) -> None:
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(timed, lambda: pay(payment, baggage="firedrill.trigger=order-timeout"))
         time.sleep(0.5)
@@ -297,7 +303,8 @@ def test_a_payment_service_killed_in_the_middle_loses_and_doubles_nothing(
     assert captured >= sum(answer.status_code == 201 for answer in answered)
     assert books.pending() > 0
     books.query(
-        "UPDATE payment.transactions SET created_at = created_at - :age * interval '1 s' WHERE status = 'pending'",
+        "UPDATE payment.transactions SET created_at = created_at - :age * interval '1 s'"
+        " WHERE status = 'pending'",
         age=LEASE.total_seconds(),
     )
     payment = shop.restart("payment")

@@ -63,7 +63,9 @@ def test_the_same_refund_sent_again_gives_back_once(
     assert standing_books.balance(customer) == 70
 
 
-def test_a_refusal_is_answered_again_as_it_was_even_when_it_would_go_well_now(send: Send, standing_books: Books) -> None:
+def test_a_refusal_is_answered_again_as_it_was_even_when_it_would_go_well_now(
+    send: Send, standing_books: Books
+) -> None:
     customer = standing_books.open_account("10")
 
     first = send("payment", customer_id=customer, amount="30")
@@ -72,7 +74,9 @@ def test_a_refusal_is_answered_again_as_it_was_even_when_it_would_go_well_now(se
 
     assert (first.status_code, second.status_code) == (402, 402)
     assert second.json() == first.json()
-    rows = standing_books.value("SELECT count(*) FROM payment.transactions WHERE customer_id = :id", id=customer)
+    rows = standing_books.value(
+        "SELECT count(*) FROM payment.transactions WHERE customer_id = :id", id=customer
+    )
     assert rows == 1
 
 

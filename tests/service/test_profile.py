@@ -1,4 +1,4 @@
-"""The profile service in health, alone on SQLite and in the lab on Postgres: the same code, the same answers."""
+"""The profile service in health, on SQLite and on Postgres: the same code, the same answers."""
 
 from collections.abc import Iterator
 

@@ -41,7 +41,9 @@ def get(profile: RunningService, user_id: int) -> tuple[int, float]:
 def statuses(profile: RunningService, *, first: int, count: int, at_once: int) -> Counter[int]:
     """The statuses of reads of different users, ``at_once`` at a time."""
     with ThreadPoolExecutor(at_once) as pool:
-        return Counter(status for status, _ in pool.map(lambda n: get(profile, n), range(first, first + count)))
+        return Counter(
+            status for status, _ in pool.map(lambda n: get(profile, n), range(first, first + count))
+        )
 
 
 # --- cache_off

@@ -1,4 +1,4 @@
-"""What leaves a service for others: Sentry envelopes, OTLP spans, signals. The receivers here are real HTTP."""
+"""What leaves a service for others: Sentry envelopes, OTLP spans, signals, to real HTTP receivers."""
 
 import gzip
 import json
@@ -13,7 +13,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from sentry_sdk.envelope import Envelope
 
 from tests.conftest import Shop
-
 
 DECODERS = {"identity": bytes, "gzip": gzip.decompress, "br": brotli.decompress}
 
@@ -39,7 +38,7 @@ class Receiver:
                 self.end_headers()
                 self.wfile.write(b"{}")
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
                 """The test says what matters."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -217,7 +216,11 @@ def test_log_lines_are_shipped_as_signals(
     assert set(signal) == {
         "signal_id", "trace_id", "service_name", "timestamp", "level", "message", "attributes",
     }  # fmt: skip
-    assert (signal["service_name"], signal["level"], signal["message"]) == ("profile", "INFO", "request.finished")
+    assert (signal["service_name"], signal["level"], signal["message"]) == (
+        "profile",
+        "INFO",
+        "request.finished",
+    )
     assert signal["attributes"]["status"] == 200  # type: ignore[index]
 
 

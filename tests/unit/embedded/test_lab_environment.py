@@ -6,7 +6,7 @@ import pytest
 
 from embedded import ROOT
 from embedded.environment import (
-    Passwords,
+    role_passwords,
     role_url,
     schedule_environment,
     settings,
@@ -113,7 +113,7 @@ def test_bound_to_every_address_peers_still_use_the_loopback() -> None:
 
 
 def test_only_the_candidates_password_is_known_beforehand() -> None:
-    first, second = Passwords.for_run({}), Passwords.for_run({})
+    first, second = role_passwords({}), role_passwords({})
 
-    assert first.candidate == "candidate"
-    assert len({first.shop, first.examiner, second.shop, second.examiner}) == 4
+    assert first.pop("candidate") == second.pop("candidate") == "candidate"
+    assert len({*first.values(), *second.values()}) == 6

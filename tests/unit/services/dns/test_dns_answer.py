@@ -80,7 +80,14 @@ def test_a_name_that_is_not_there_is_nxdomain_with_the_soa() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("fraud-api", "AAAA"), ("fraud-api", "MX"), ("b.deep", "A"), ("deep", "A"), ("wild", "A"), ("x.wild", "MX")],
+    [
+        ("fraud-api", "AAAA"),
+        ("fraud-api", "MX"),
+        ("b.deep", "A"),
+        ("deep", "A"),
+        ("wild", "A"),
+        ("x.wild", "MX"),
+    ],
 )
 def test_a_name_without_that_type_is_nodata_with_the_soa(name: str, kind: str) -> None:
     response = ask(f"{name}.internal.corp", kind)
@@ -134,7 +141,9 @@ def test_a_wildcard_answers_under_the_name_that_was_asked_for() -> None:
 
 
 def test_names_inside_records_are_written_out() -> None:
-    assert texts(ask("mail.internal.corp", "MX").answer) == ["mail.internal.corp. 60 IN MX 10 ns1.internal.corp."]
+    assert texts(ask("mail.internal.corp", "MX").answer) == [
+        "mail.internal.corp. 60 IN MX 10 ns1.internal.corp."
+    ]
 
 
 def test_any_answers_all_that_the_name_has() -> None:
@@ -232,7 +241,10 @@ def test_a_message_cut_off_in_its_question_is_a_format_error_with_its_id() -> No
     wire = answer(query.to_wire()[:20], ZONE, over_udp=True)
 
     assert wire is not None
-    assert (dns.message.from_wire(wire).id, dns.message.from_wire(wire).rcode()) == (query.id, dns.rcode.FORMERR)
+    assert (dns.message.from_wire(wire).id, dns.message.from_wire(wire).rcode()) == (
+        query.id,
+        dns.rcode.FORMERR,
+    )
 
 
 @given(st.binary(max_size=120))

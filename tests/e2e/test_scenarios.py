@@ -1,0 +1,141 @@
+"""The whole lab plays each scenario: its symptom and no other, recovery, money and stock as before."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from embedded.postgres import free_port
+from services.common.catalog import SERVICES, service
+
+PROJECT = Path(__file__).parents[2]
+SOAK_S, HOLD_S = 6, 14
+MONEY = text(
+    "SELECT (SELECT sum(balance) FROM payment.account_balances)"
+    " + sum(CASE kind WHEN 'payment' THEN amount ELSE -amount END)"
+    " FROM payment.transactions WHERE status = 'captured'"
+)
+STOCK = text(
+    "SELECT (SELECT sum(available) FROM inventory.stock) + coalesce((SELECT sum((item ->> 'quantity')::int)"
+    " FROM inventory.reservations, jsonb_array_elements(items) AS item WHERE status = 'reserved'), 0)"
+)
+UNFINISHED = text(
+    "SELECT (SELECT count(*) FROM payment.transactions WHERE status = 'pending')"
+    " + (SELECT count(*) FROM payment.releases WHERE released_at IS NULL)"
+)
+PHASE = text("SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A whole lab that plays one scenario."""
+
+    ports: dict[str, int]
+    output: Path
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service(name).port_variable]}"
+
+    def engine(self, role: str) -> Engine:
+        port = self.ports["POSTGRES_PORT"]
+        return create_engine(
+            f"postgresql+psycopg2://{role}:{role}@127.0.0.1:{port}/firedrill", poolclass=NullPool
+        )
+
+    def ask(self, query: object, *, role: str = "shop") -> object:
+        with self.engine(role).connect() as db:
+            return db.scalar(query)  # type: ignore[call-overload]
+
+    def server_errors(self) -> Counter[tuple[str, str]]:
+        """How often the gateway answered 5xx, by route and status."""
+        found: Counter[tuple[str, str]] = Counter()
+        for line in httpx.get(f"{self.url('gateway')}/metrics", trust_env=False).text.splitlines():
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            if line.startswith("http_requests_total") and labels["status"].startswith("5"):
+                found[labels["route"], labels["status"]] += int(float(line.rpartition(" ")[2]))
+        return found
+
+    def phase(self) -> object:
+        return self.ask(PHASE, role="examiner")
+
+
+@contextmanager
+def playing(scenario: str, folder: Path) -> Iterator[Lab]:
+    """The lab on free ports; ends it as Ctrl-C does."""
+    variables = [spec.port_variable for spec in SERVICES]
+    variables += ["POSTGRES_PORT", "DNS_QUERY_PORT", "TRAFFIC_GENERATOR_PORT"]
+    lab = Lab({name: free_port() for name in variables}, folder / "output")
+    environment = {
+        **os.environ,
+        **{name: str(port) for name, port in lab.ports.items()},
+        **{f"{role.upper()}_DB_PASSWORD": role for role in ("shop", "examiner")},
+        "LAB_DIR": str(folder / "lab"),
+        "SCENARIO": scenario,
+        "SCENARIO_SOAK_S": str(SOAK_S),
+        "SCENARIO_HOLD_S": str(HOLD_S),
+        "SCENARIO_REST_S": "600",
+        "TRAFFIC_RATE": "16",
+    }
+    with lab.output.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab", "up"], cwd=PROJECT, env=environment, stdout=output, stderr=output
+        )
+    try:
+        wait_for(lambda: "all healthy" in lab.output.read_text(), within_s=60, show=lab.output)
+        yield lab
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+def wait_for(holds: Callable[[], object], *, within_s: float, show: Path) -> None:
+    ends_at = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < ends_at, show.read_text()[-3000:]
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "symptoms"),
+    [
+        ("incident-b", {("/api/users/profile/{user_id}", "500")}),
+        ("payment-dns", {("/api/payment", "503"), ("/api/refund", "503")}),
+        ("inventory-timeout", {("/api/payment", "504")}),
+        ("quiet-night", set()),
+    ],
+)
+def test_a_scenario_shows_its_symptom_recovers_and_conserves_money_and_stock(
+    tmp_path: Path, scenario: str, symptoms: set[tuple[str, str]]
+) -> None:
+    with playing(scenario, tmp_path) as lab:
+        money, stock = lab.ask(MONEY), lab.ask(STOCK)
+        wait_for(lambda: lab.phase() == "soak", within_s=30, show=lab.output)
+        healthy = lab.server_errors()
+
+        wait_for(lambda: lab.phase() == "rest", within_s=SOAK_S + HOLD_S + 20, show=lab.output)
+        broken = lab.server_errors() - healthy
+
+        # What was under way when the fault was taken back may still end badly.
+        time.sleep(6)
+        before = lab.server_errors()
+        time.sleep(5)
+        after = lab.server_errors() - before
+        wait_for(lambda: lab.ask(UNFINISHED) == 0, within_s=20, show=lab.output)
+
+        assert set(broken) == symptoms
+        assert all(count >= 3 for count in broken.values())
+        assert not after
+        assert lab.ask(MONEY) == money
+        assert lab.ask(STOCK) == stock
