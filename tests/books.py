@@ -28,13 +28,13 @@ class Books:
     """What Postgres has of money and stock, and whether it still adds up."""
 
     def __init__(self, database: LabDatabase) -> None:
-        self._database = database
+        self._engine = database.engine()
         self._money = self.money()
         self._stock = self.stock_owned()
 
     def query(self, statement: str, **parameters: object) -> list[Any]:
         """The rows of a statement, which may also be a change."""
-        with self._database.engine().begin() as db:
+        with self._engine.begin() as db:
             result = db.execute(text(statement), parameters)
             return list(result.all()) if result.returns_rows else []
 

@@ -31,6 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common import deadline, logs, metrics, sentry, tracing
+from services.common.body_limit import BodyLimit
 from services.common.database import Database
 from services.common.errors import Forbidden, ServiceError, Unavailable, responses
 from services.common.failure_modes import NONE, ModeSwitch, discover
@@ -131,7 +132,6 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
         title=f"Firedrill {parts.name}",
         lifespan=lifespan,
         telemetry={"operation_spans": False, "metrics": False, "logs": False},
-        max_body_size=settings.max_body_bytes,
         responses=responses(400, 413, 422),
     )
     app.state.parts = parts
@@ -141,6 +141,7 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
     app.include_router(_common_routes(parts, operator, switch))
     for router in routers:
         app.include_router(router)
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(
         RequestObserver,

@@ -46,6 +46,7 @@ SERVICES = (
     Service("profile", "profile", 8000),
     Service("payment", "payment", 8011),
     Service("gateway", "gateway", 8010, database=False),
+    Service("notification-service", "notification", 8004, role="platform"),
 )
 
 BASELINE_RELEASE = "7d3a9e1"

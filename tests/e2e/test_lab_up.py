@@ -122,7 +122,15 @@ def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 
 def alive(family: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in family if _is_alive(p)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        # It ended between the two questions.
+        return False
 
 
 def await_none_left(family: list[psutil.Process], *, since_s: float) -> float:

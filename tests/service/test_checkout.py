@@ -137,7 +137,7 @@ def test_the_timeout_trigger_many_times_at_once_disturbs_nobody_else(
         hung = [one.result().status_code for one in hanging]
 
     assert (statuses, hung) == ([201] * 3, [500] * 6)
-    assert took_s < 1.5
+    assert took_s < 1.9
     eventually(lambda: books.open_releases() == 0)
 
 

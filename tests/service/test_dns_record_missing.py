@@ -114,7 +114,7 @@ def test_the_name_is_gone_and_payments_are_a_quick_503(
 
     answer = pay(payment)
 
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 0.8
     assert rcode(shop) == dns.rcode.NXDOMAIN
     assert answer.status_code == 503
     assert answer.json() == {"detail": "fraud: fraud-api.internal.corp: NXDOMAIN"}

@@ -297,7 +297,7 @@ def test_an_upstream_that_is_down_is_a_quick_503(shop: Shop) -> None:
 
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("payment: ")
-    assert took_s < 0.5
+    assert took_s < 1.0
     assert gateway.client.get("/health").status_code == 200
 
 

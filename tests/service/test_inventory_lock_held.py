@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
@@ -43,7 +43,7 @@ def reserve(inventory: RunningService, *, deadline_ms: int) -> httpx.Response:
 
 
 def works(inventory: RunningService) -> bool:
-    return reserve(inventory, deadline_ms=500).status_code == 200
+    return reserve(inventory, deadline_ms=1000).status_code == 200
 
 
 def as_candidate(database: LabDatabase, statement: str) -> list[Any]:
@@ -65,7 +65,7 @@ def test_reservations_hang_until_their_deadline(inventory: RunningService, books
 
     assert answer.status_code == 504
     assert answer.json()["detail"].startswith("stock is locked")
-    assert 0.4 < time.perf_counter() - started < 1.2
+    assert 0.4 < time.perf_counter() - started < 2.0
 
 
 def test_articles_can_still_be_read(inventory: RunningService, books: Books) -> None:
@@ -116,7 +116,7 @@ def test_it_is_mended_by_stopping_the_job(
 ) -> None:
     assert inventory.set(stock_take="stopped").status_code == 200
 
-    eventually(lambda: works(inventory), within_s=2)
+    eventually(lambda: works(inventory), within_s=5)
     assert as_candidate(lab_database, JOB) == []
 
 
@@ -148,7 +148,7 @@ def test_a_stopped_service_leaves_no_job_behind(
     inventory.process.terminate()
     inventory.process.join(5)
 
-    eventually(lambda: as_candidate(lab_database, JOB) == [], within_s=2)
+    eventually(lambda: as_candidate(lab_database, JOB) == [], within_s=5)
 
 
 def test_the_shop_answers_504_and_500_for_orders_and_sells_on_without_items(
@@ -182,7 +182,7 @@ def test_stock_is_conserved_when_locks_come_and_go_under_load(
 
     with ThreadPoolExecutor(8) as pool:
         orders = [pool.submit(payment.client.post, "/api/payment", json=ORDER) for _ in range(24)]
-        time.sleep(0.6)
+        wait(orders, return_when=FIRST_COMPLETED)
         inventory.mode("none")
         statuses = [order.result().status_code for order in orders]
 

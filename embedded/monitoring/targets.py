@@ -1,0 +1,42 @@
+"""What is scraped: every service of the catalog, where the environment says that it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.common.catalog import SERVICES, Service
+from services.common.client import INTERNAL_DOMAIN
+
+LOCALHOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One service to scrape. ``instance`` is its host and port."""
+
+    job: str
+    url: str
+
+    @property
+    def instance(self) -> str:
+        """The label by which replicas of a service differ."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What every series from this target carries."""
+        return {"job": self.job, "instance": self.instance}
+
+
+def targets(environment: Mapping[str, str]) -> tuple[Target, ...]:
+    """A target for each service, from ``<PREFIX>_URL`` or else the catalog's port on this machine."""
+    return tuple(Target(service.name, f"{_base_url(service, environment)}/metrics") for service in SERVICES)
+
+
+def _base_url(service: Service, environment: Mapping[str, str]) -> str:
+    url = environment.get(f"{service.variable_prefix}_URL") or f"http://{LOCALHOST}:{service.port}"
+    parts = urlsplit(url)
+    if (parts.hostname or "").endswith(f".{INTERNAL_DOMAIN}"):
+        # Whether a service is up must not depend on the lab's own DNS, which breaks on purpose.
+        return f"http://{LOCALHOST}:{parts.port or service.port}"
+    return url.rstrip("/")

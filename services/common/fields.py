@@ -1,0 +1,28 @@
+"""Field types that services share: text that Postgres can keep, severities, who did it."""
+
+from typing import Annotated, Literal
+
+from fastapi import Header
+from pydantic import Field
+
+Severity = Literal["critical", "high", "medium", "low"]
+ServiceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["payment"])]
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A line of text: Postgres takes no NUL, and a log line no line break."""
+Prose = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00]+$")]
+"""Text of several lines."""
+
+Actor = Annotated[
+    str,
+    Header(
+        alias="X-Actor",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$",
+        description="Who does this; goes into the timeline.",
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(pattern=r"^[\x21-\x7e]{1,128}$", description="The same request sent again is done once."),
+]

@@ -1,0 +1,23 @@
+"""What incident-management reads from its environment."""
+
+from pydantic import Field
+
+from services.common.settings import ServiceSettings, mode_alias
+
+ONCALL_PORT = 8003
+NOTIFICATION_PORT = 8004
+
+
+class IncidentSettings(ServiceSettings):
+    """Where on-call and notification are, and how a page is sent."""
+
+    database_url: str = "postgresql://platform@127.0.0.1:5432/firedrill"
+    failure_mode: str = Field(default="none", validation_alias=mode_alias("INCIDENT_MANAGEMENT"))
+    max_body_bytes: int = Field(default=1024 * 1024, gt=0)
+    """A batch of incidents is bigger than other requests."""
+    oncall_service_url: str = f"http://127.0.0.1:{ONCALL_PORT}"
+    notification_service_url: str = f"http://127.0.0.1:{NOTIFICATION_PORT}"
+    page_channel: str = "console"
+    """The channel that pages go to."""
+    page_anyway_after_s: float = Field(default=10.0, ge=0)
+    """An incident that on-call could not be asked about for this long pages its team by name."""

@@ -1,0 +1,28 @@
+"""What the notification service reads from its environment."""
+
+from pydantic import Field, SecretStr
+
+from services.common.settings import ServiceSettings, mode_alias
+
+
+class NotificationSettings(ServiceSettings):
+    """Where pages go, and how patiently."""
+
+    database_url: str = "postgresql://platform@127.0.0.1:5432/firedrill"
+    failure_mode: str = Field(default="none", validation_alias=mode_alias("NOTIFICATION_SERVICE"))
+    notify_urls: SecretStr = SecretStr("")
+    """Apprise URLs, apart by white space: ``mailto(s)://`` serves the channel email, all others chat."""
+    webhook_url: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+    """Key of the webhook's signature; without one the webhook is not set up."""
+    delivery_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    """A receiver that has not taken a message after this long has failed the attempt."""
+    max_attempts: int = Field(default=10, ge=1, le=100)
+    """After so many attempts a notification is dead: with the defaults, after 10 to 20 minutes."""
+    retry_base_s: float = Field(default=1.0, gt=0)
+    """Pause after the first failed attempt; each further one is twice as long."""
+    retry_cap_s: float = Field(default=300.0, gt=0)
+    bundle_after: int = Field(default=5, ge=1)
+    """So many messages to one recipient within the window go alone; what follows is bundled."""
+    bundle_window_s: float = Field(default=30.0, gt=0)
+    """The window, and how long a bundle collects before it goes."""

@@ -1,0 +1,63 @@
+"""What was last read from a backend, shared by every browser that looks at it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from services.web_ui.backends import Away, BackendError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reading(Generic[T]):
+    """What a backend said last, and what is wrong with it now.
+
+    While a backend is away, ``value`` is its last answer and ``read_at`` says
+    from when; both are ``None`` if there never was one.
+    """
+
+    value: T | None
+    read_at: datetime | None
+    error: BackendError | None
+
+
+class Latest(Generic[T]):
+    """One question to a backend: asked at most every ``every_s`` seconds, however many want to know."""
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[T]],
+        *,
+        every_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._every_s = every_s
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._fetched_at: float | None = None
+        self._reading: Reading[T] = Reading(None, None, None)
+
+    async def get(self) -> Reading[T]:
+        """The reading, at most ``every_s`` seconds old."""
+        async with self._lock:
+            if self._fetched_at is None or self._clock() - self._fetched_at >= self._every_s:
+                self._reading = await self._read()
+                self._fetched_at = self._clock()
+            return self._reading
+
+    def forget(self) -> None:
+        """Ask anew at the next ``get``: something was changed."""
+        self._fetched_at = None
+
+    async def _read(self) -> Reading[T]:
+        try:
+            return Reading(await self._fetch(), datetime.now(UTC), None)
+        except Away as error:
+            return Reading(self._reading.value, self._reading.read_at, error)
+        except BackendError as error:
+            return Reading(None, None, error)

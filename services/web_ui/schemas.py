@@ -1,0 +1,122 @@
+"""What the console reads of its backends' answers; fields that it does not show are left out."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+Status = Literal["open", "acknowledged", "in_progress", "resolved"]
+Severity = Literal["critical", "high", "medium", "low"]
+
+STATUSES: dict[Status, str] = {
+    "open": "Open",
+    "acknowledged": "Acknowledged",
+    "in_progress": "In progress",
+    "resolved": "Resolved",
+}
+"""Every status in the order in which an incident goes through them, and how a person reads it."""
+SEVERITIES: dict[Severity, str] = {"critical": "Critical", "high": "High", "medium": "Medium", "low": "Low"}
+"""Every severity, the worst first."""
+
+
+class Incident(BaseModel):
+    """An incident as the list shows it."""
+
+    id: UUID
+    title: str
+    service: str
+    severity: Severity
+    status: Status
+    assigned_to: str | None
+    created_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    reopened_from: UUID | None
+    mtta_seconds: float | None
+    mttr_seconds: float | None
+
+    def may_become(self, status: Status) -> bool:
+        """Whether the way from here to ``status`` goes forward."""
+        order = list(STATUSES)
+        return order.index(status) > order.index(self.status)
+
+
+class Alert(BaseModel):
+    """An alert of an incident. ``resolved_at`` is when its source said that it is over."""
+
+    id: UUID
+    source: str
+    message: str
+    labels: dict[str, str]
+    repeats: int
+    received_at: datetime
+    resolved_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """The rule's name, where it came from a rule."""
+        return self.labels.get("alertname", "")
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that shows it, where its source named one."""
+        return self.labels.get("trace_id", "")
+
+
+class Note(BaseModel):
+    """What a person wrote about an incident."""
+
+    at: datetime
+    author: str
+    text: str
+
+
+class TimelineEntry(BaseModel):
+    """A change of an incident: who did what, when, from what to what."""
+
+    at: datetime
+    actor: str
+    what: str
+    before: Annotated[str | None, Field(alias="from")]
+    after: Annotated[str | None, Field(alias="to")]
+
+
+class IncidentDetail(Incident):
+    """An incident with all that belongs to it; of many alerts only the newest are listed."""
+
+    alert_count: int
+    alerts: list[Alert]
+    notes: list[Note]
+    timeline: list[TimelineEntry]
+    reopened_as: UUID | None
+
+
+class IncidentPage(BaseModel):
+    """Incidents, newest first."""
+
+    items: list[Incident]
+
+
+class Duty(BaseModel):
+    """Who is on call for a team; a missing ``until`` is open-ended."""
+
+    team: str
+    engineer: str
+    since: datetime | None = None
+    until: datetime | None = None
+    source: str = "rotation"
+
+
+class ServiceMode(BaseModel):
+    """The failure mode that a service is in."""
+
+    failure_mode: str
+
+
+class HealthAnswer(BaseModel):
+    """The answer of ``/health``."""
+
+    status: str

@@ -1,0 +1,224 @@
+"""The frame of every page: style, navigation, the visitor's name and theme, and who is away."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from services.web_ui.readings import Reading
+from services.web_ui.text import clock
+
+STATIC = Path(__file__).parent / "static"
+NAME_COOKIE = "firedrill_name"
+THEME_COOKIE = "firedrill_theme"
+NAME = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
+"""What ``X-Actor`` may be: printable ASCII without spaces."""
+
+Theme = Literal["auto", "dark", "light"]
+_THEMES: dict[Theme, tuple[str, bool | None]] = {
+    "auto": ("brightness_auto", None),
+    "dark": ("dark_mode", True),
+    "light": ("light_mode", False),
+}
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A place in the navigation."""
+
+    label: str
+    path: str
+    icon: str
+
+
+TABS = (
+    Tab("Incidents", "/", "notifications"),
+    Tab("Shop", "/shop", "show_chart"),
+    Tab("On call", "/on-call", "person"),
+    Tab("Lab", "/lab", "science"),
+)
+
+
+class Visitor:
+    """Who looks at this page, as their browser remembers it."""
+
+    def __init__(self, cookies: Mapping[str, str]) -> None:
+        name = unquote(cookies.get(NAME_COOKIE, ""))
+        self.name = name if NAME.fullmatch(name) else ""
+        theme = cookies.get(THEME_COOKIE)
+        self.theme: Theme = theme if theme in _THEMES else "auto"  # type: ignore[assignment]
+        self.on_name: Callable[[], None] = lambda: None
+
+    async def known(self) -> str | None:
+        """The visitor's name, asked for if need be; ``None`` if they would not say."""
+        return self.name or await self.ask()
+
+    async def ask(self) -> str | None:
+        """Ask for the name and keep it in the browser."""
+        with ui.dialog() as dialog, ui.card().classes("dialog"):
+            ui.label("Who are you?").classes("dialog-title")
+            ui.label("Your name stands beside what you do, in the timeline and for your colleagues.")
+            field = (
+                ui.input(
+                    "Name",
+                    value=self.name,
+                    placeholder="for instance ana",
+                    validation={
+                        "letters, digits and signs, no spaces, at most 64": lambda text: bool(
+                            NAME.fullmatch(text.strip())
+                        )
+                    },
+                )
+                .props("outlined dense autofocus maxlength=64 autocomplete=nickname")
+                .classes("full-width")
+                .without_auto_validation()
+            )
+
+            def submit() -> None:
+                if field.validate():
+                    dialog.submit(field.value.strip())
+
+            field.on("keydown.enter", submit)
+            with ui.row().classes("dialog-actions"):
+                ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
+                ui.button("Save", on_click=submit).props("unelevated no-caps")
+        name: str | None = await dialog
+        dialog.delete()
+        if name:
+            self.name = name
+            _remember(NAME_COOKIE, name)
+            self.on_name()
+        return name or None
+
+
+def _remember(cookie: str, value: str) -> None:
+    ui.run_javascript(f"remember({cookie!r}, decodeURIComponent({quote(value)!r}))")
+
+
+class Problems:
+    """The line under the navigation that says which backend is away, while one is."""
+
+    def __init__(self) -> None:
+        self._box = ui.element("div").classes("problems").props("role=status aria-live=polite")
+        self._shown: list[str] = []
+
+    def show(self, readings: Sequence[Reading[object]]) -> None:
+        """Say what is wrong with these readings; nothing if all is well."""
+        lines = list(dict.fromkeys(_sentence(reading) for reading in readings if reading.error))
+        if lines == self._shown:
+            return
+        self._shown = lines
+        self._box.clear()
+        with self._box:
+            for line in lines:
+                with ui.element("div").classes("problem"):
+                    ui.icon("cloud_off").props("aria-hidden=true")
+                    ui.label(line)
+
+
+def _sentence(reading: Reading[object]) -> str:
+    error = reading.error
+    assert error is not None
+    since = (
+        f"Shown is what it said at {clock(reading.read_at)}; it is asked again all the time."
+        if reading.read_at
+        else "Nothing of it can be shown until it is back; it is asked again all the time."
+    )
+    return f"{error.backend} does not answer ({error.reason}). {since}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a page is given: who looks at it, and where it says what is wrong."""
+
+    visitor: Visitor
+    problems: Problems
+
+
+@contextmanager
+def frame(tab: str, *, title: str) -> Iterator[Frame]:
+    """Build the frame of a page; what is made inside goes into its main part."""
+    request = ui.context.client.request
+    visitor = Visitor(request.cookies)
+    ui.page_title(f"{title} · Firedrill")
+    dark = ui.dark_mode(_THEMES[visitor.theme][1])
+    with ui.element("header").classes("top"):
+        with ui.element("a").props("href=/").classes("brand"):
+            ui.icon("local_fire_department").props("aria-hidden=true")
+            ui.label("Firedrill")
+        _navigation(tab)
+        ui.element("div").classes("spring")
+        _theme_button(visitor, dark)
+        _name_button(visitor)
+    problems = Problems()
+    with ui.element("main"):
+        yield Frame(visitor, problems)
+
+
+def _navigation(current: str) -> None:
+    with ui.element("nav").props('aria-label="Pages"'):
+        for tab in TABS:
+            here = ' aria-current="page"' if tab.label == current else ""
+            with ui.element("a").props(f'href="{tab.path}"{here}'):
+                ui.icon(tab.icon).props("aria-hidden=true")
+                ui.label(tab.label)
+
+
+def _theme_button(visitor: Visitor, dark: ui.dark_mode) -> None:
+    button = ui.button().props("flat round dense").classes("top-button")
+
+    def show() -> None:
+        icon, value = _THEMES[visitor.theme]
+        button.props(f'icon={icon} aria-label="Theme: {visitor.theme}" title="Theme: {visitor.theme}"')
+        dark.set_value(value)
+
+    def turn() -> None:
+        names = list(_THEMES)
+        visitor.theme = names[(names.index(visitor.theme) + 1) % len(names)]
+        _remember(THEME_COOKIE, visitor.theme)
+        show()
+
+    button.on_click(turn)
+    show()
+
+
+def _name_button(visitor: Visitor) -> None:
+    button = ui.button(on_click=visitor.ask).props("flat dense no-caps icon=account_circle").classes("top-button who")
+
+    def show() -> None:
+        button.set_text(visitor.name or "Your name")
+
+    visitor.on_name = show
+    show()
+
+
+def on_key(react: Callable[[str, str | None], object]) -> None:
+    """Call ``react(key, incident_id)`` when ``a`` or ``r`` is pressed outside a field.
+
+    ``incident_id`` is that of the row in focus, ``None`` when none is.
+    """
+
+    async def pressed(event: GenericEventArguments) -> None:
+        answer = react(event.args["key"], event.args["incident"])
+        if asyncio.iscoroutine(answer):
+            await answer
+
+    ui.on("console-key", pressed)
+
+
+def add_assets() -> None:
+    """Put style sheet and script into every page; their names change when they do."""
+    for name, tag in (
+        ("console.css", '<link rel="stylesheet" href="{}">'),
+        ("console.js", '<script src="{}" defer></script>'),
+    ):
+        digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+        ui.add_head_html(tag.format(f"/static/{name}?{digest}"), shared=True)
