@@ -15,6 +15,7 @@ from embedded.errors import LabError
 from services.common.catalog import (
     DNS_QUERY_PORT,
     POSTGRES_PORT,
+    PROMETHEUS,
     SERVICES,
     TRAFFIC_GENERATOR_PORT,
     Service,
@@ -71,7 +72,9 @@ class Settings:
         return self.logs / f"{name}.log"
 
 
-def settings(user: Mapping[str, str], *, services: Sequence[Service] = SERVICES) -> Settings:
+def settings(
+    user: Mapping[str, str], *, services: Sequence[Service] = (*SERVICES, PROMETHEUS)
+) -> Settings:
     """Read the lab's settings.
 
     Raises ``LabError`` naming the variable that holds an impossible value.

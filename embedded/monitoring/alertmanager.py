@@ -161,7 +161,7 @@ class Notifier:
             wait_s = min(wait_s * 2, LONGEST_RETRY_S)
 
     async def _post(self, message: WebhookMessage) -> tuple[str, float]:
-        """Post once; why it has to be tried again (or ``""``), and how long the receiver wants to be left alone."""
+        """Post once; why it has to be tried again, if it has to, and after how many seconds at least."""
         try:
             async with asyncio.timeout(POST_TIMEOUT_S):
                 answer = await self._client.post(self._url, json=message, timeout=None)

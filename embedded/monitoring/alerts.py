@@ -1,6 +1,6 @@
 """An alert and its life: pending until its condition has held ``for`` long, firing, resolved."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +17,7 @@ _SEPARATOR = 0xFF
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
-    """Alertmanager's identity of an alert: FNV-1a, 64 bits, over its sorted labels (common/model/signature.go)."""
+    """Alertmanager's name of an alert: 64-bit FNV-1a over its labels (common/model/signature.go)."""
     sum_ = _FNV_OFFSET
     for name, value in sorted(labels.items()):
         for part in (name, value):
@@ -78,7 +78,7 @@ class ActiveAlerts:
         self._keep_firing_ms = keep_firing_ms
         self._alerts: dict[Labels, Alert] = {}
 
-    def __iter__(self) -> Iterable[Alert]:
+    def __iter__(self) -> Iterator[Alert]:
         return iter(self._alerts.values())
 
     def update(self, result: Vector, at_ms: int) -> list[Alert]:

@@ -88,6 +88,11 @@ class RecordingRule:
     outcome: Outcome = field(default_factory=Outcome)
     recorded: "Recorded" = field(default_factory=lambda: Recorded())
 
+    @property
+    def firing(self) -> list[Alert]:
+        """None: it has no alerts."""
+        return []
+
     def evaluate(self, moment: Moment) -> list[Alert]:
         """Write the result into the store; no alerts come of it."""
         result = _vector(self.expression, moment)
@@ -115,6 +120,11 @@ class AlertingRule:
 
     def __post_init__(self) -> None:
         self.active = ActiveAlerts(self.texts, hold_ms=self.hold_ms, keep_firing_ms=self.keep_firing_ms)
+
+    @property
+    def firing(self) -> list[Alert]:
+        """The alerts that fire."""
+        return [alert for alert in self.active if alert.state == "firing"]
 
     def evaluate(self, moment: Moment) -> list[Alert]:
         """The alerts that fire, and those just resolved; all active ones are series ``ALERTS`` too."""
@@ -170,11 +180,12 @@ class RuleSet:
 def _attempt(rule: Rule, moment: Moment) -> list[Alert]:
     """Evaluate one rule. One that fails keeps its alerts as they are, and no other from its turn."""
     began_s = time.perf_counter()
-    error, alerts = "", []
+    error = ""
     try:
         alerts = rule.evaluate(moment)
     except (QueryError, StoreFull) as failure:
         error = str(failure)
+        alerts = rule.firing
         if error != rule.outcome.error:
             log.error("rule.failed", rule=rule.name, expression=rule.expression.text, error=error)
     began_at = datetime.fromtimestamp(moment.at_ms / 1000, UTC)
@@ -194,7 +205,7 @@ def _vector(expression: Expression, moment: Moment) -> Vector:
 
 
 def load(folder: Path) -> list[Group]:
-    """The groups of every ``*.yml`` of a folder, in the order of the files' names. Raises ``RuleFileError``."""
+    """The groups of every ``*.yml`` of a folder, file by file by name. Raises ``RuleFileError``."""
     wrong: list[str] = []
     groups = [group for path in sorted(folder.glob("*.yml")) for group in _load_file(path, wrong.append)]
     names = [(group.file, group.name) for group in groups]

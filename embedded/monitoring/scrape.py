@@ -51,7 +51,7 @@ class Scraper:
         self.outcome = Outcome()
         self._store = store
         self._client = client
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._clock = clock
         self._known: dict[str, Series] = {}
         """Series by the text that names them: their labels are read once."""
@@ -82,13 +82,13 @@ class Scraper:
 
     async def _fetch(self) -> str:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 async with self._client.stream("GET", self.target.url, headers=_ACCEPT) as answer:
                     if answer.status_code != 200:
                         raise ScrapeFailed(f"server returned HTTP status {answer.status_code}")
                     return await _text(answer)
         except TimeoutError as error:
-            raise ScrapeFailed(f"no answer within {self._timeout_s:g} s") from error
+            raise ScrapeFailed(f"no answer within {self.timeout_s:g} s") from error
         except httpx.HTTPError as error:
             raise ScrapeFailed(f"{type(error).__name__}: {error}") from error
         except UnicodeDecodeError as error:

@@ -318,7 +318,8 @@ async def _refreshing(operator: OperatorSettings[Any]) -> AsyncIterator[None]:
 def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(ServiceError)
     async def service_error(_request: Request, error: ServiceError) -> JSONResponse:
-        return JSONResponse({"detail": error.detail}, error.status)
+        retry = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
+        return JSONResponse({"detail": error.detail}, error.status, headers=retry)
 
     @app.exception_handler(RequestValidationError)
     async def invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:

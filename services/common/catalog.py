@@ -22,6 +22,8 @@ class Service:
     """Whether its readiness depends on Postgres."""
     role: str = "shop"
     """The database role that it connects as."""
+    factory: str = ""
+    """Where its application factory is, if not where the package says: ``module:function``."""
 
     @property
     def variable_prefix(self) -> str:
@@ -36,7 +38,7 @@ class Service:
     @property
     def app(self) -> str:
         """Where its application factory is: ``module:function``."""
-        return f"services.{self.package}.app:create_app"
+        return self.factory or f"services.{self.package}.app:create_app"
 
 
 SERVICES = (
@@ -46,14 +48,25 @@ SERVICES = (
     Service("profile", "profile", 8000),
     Service("payment", "payment", 8011),
     Service("gateway", "gateway", 8010, database=False),
+    Service("incident-management", "incident_management", 8002, role="platform"),
     Service("notification-service", "notification", 8004, role="platform"),
 )
+
+PROMETHEUS = Service(
+    "prometheus",
+    package="",
+    port=9090,
+    database=False,
+    factory="embedded.monitoring.app:create_app",
+)
+"""Stands in for Prometheus and Alertmanager where there is no Docker: no service of ours elsewhere."""
 
 BASELINE_RELEASE = "7d3a9e1"
 """The commit that healthy services are built from; one of ``fixtures/recent_commits.json``."""
 
 DNS_QUERY_PORT = 5300
 POSTGRES_PORT = 5432
+PROMETHEUS_PORT = PROMETHEUS.port
 TRAFFIC_GENERATOR_PORT = 8089
 
 

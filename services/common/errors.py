@@ -19,6 +19,8 @@ class ServiceError(Exception):
     """An error with a status and a detail that the client may read."""
 
     status = 500
+    retry_after_s: int | None = None
+    """Sent as ``Retry-After`` when it is set."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -47,6 +49,13 @@ class Conflict(ServiceError):
 
 class Unprocessable(ServiceError):
     status = 422
+
+
+class TooManyRequests(ServiceError):
+    """More at once than this service has room for."""
+
+    status = 429
+    retry_after_s = 1
 
 
 class UpstreamFailed(ServiceError):

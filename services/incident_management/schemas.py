@@ -1,7 +1,7 @@
 """What incident-management takes and answers. Times are UTC, durations are seconds."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
@@ -71,7 +71,7 @@ class IncidentChange(BaseModel):
 
 
 class Incident(BaseModel):
-    """One incident. ``mtta_seconds`` and ``mttr_seconds`` run from its creation; null until they are known."""
+    """One incident. The times to acknowledge and to resolve are null until they are known."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -199,8 +199,3 @@ class Postmortem(BaseModel):
 
 def _seconds(since: datetime, until: datetime | None) -> float | None:
     return None if until is None else (until - since).total_seconds()
-
-
-def fields(model: type[BaseModel]) -> Any:
-    """The names of a model's own stored fields."""
-    return tuple(model.model_fields)

@@ -57,16 +57,15 @@ class AppriseReceiver:
             self._threads.release()
 
     def _notify(self, page: Page) -> bool:
-        from apprise import Apprise
+        from apprise import NotifyFormat
 
         # Made anew for each message: a plugin that is kept holds messages back to suit its own rate.
         plugin = _plugin(_addressed(self._url, page) if self.scheme in MAIL_SCHEMES else self._url)
         assert plugin is not None
         plugin.socket_connect_timeout = plugin.socket_read_timeout = self._timeout_s
-        apprise = Apprise()
-        apprise.add(plugin)
-        body = f"{page.message}\n\ndelivery {page.delivery_id}"
-        return bool(apprise.notify(title=page.title, body=body))
+        plugin.notify_format = NotifyFormat.TEXT
+        # Not through Apprise.notify: its few shared threads would all wait for a receiver that hangs.
+        return bool(plugin.notify(f"{page.message}\n\ndelivery {page.delivery_id}", title=page.title))
 
 
 def _plugin(url: str) -> "NotifyBase | None":

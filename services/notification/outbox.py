@@ -77,13 +77,9 @@ class Outbox:
         with self._database.transaction() as db:
             lock = func.hashtextextended(f"{new.channel} {new.recipient}", _RECIPIENT_LOCKS)
             db.execute(select(func.pg_advisory_xact_lock(lock)))
-            before = db.execute(
-                select(d.id, d.request_hash, d.bundle_id).where(d.idempotency_key == key)
-            ).one_or_none()
+            before = self._accepted_before(db, key, request_hash) if key is not None else None
             if before is not None:
-                if before.request_hash != request_hash:
-                    raise _used_before()
-                return Accepted(before.id, is_new=False, is_bundled=before.bundle_id is not None)
+                return before
             bundle_id = self._bundle(db, new) if self._is_storm(db, new) else None
             delivery_id = db.scalar(
                 insert(deliveries)
@@ -218,6 +214,17 @@ class Outbox:
             offset=offset,
             next_offset=offset + limit if len(found) > limit else None,
         )
+
+    def _accepted_before(self, db: Connection, key: str, request_hash: str) -> Accepted | None:
+        d = deliveries.c
+        before = db.execute(
+            select(d.id, d.request_hash, d.bundle_id).where(d.idempotency_key == key)
+        ).one_or_none()
+        if before is None:
+            return None
+        if before.request_hash != request_hash:
+            raise _used_before()
+        return Accepted(before.id, is_new=False, is_bundled=before.bundle_id is not None)
 
     def _is_storm(self, db: Connection, new: NewNotification) -> bool:
         d = deliveries.c

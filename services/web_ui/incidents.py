@@ -2,11 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from services.web_ui.backends import Backend
 from services.web_ui.readings import Latest
 from services.web_ui.schemas import STATUSES, Incident, IncidentDetail, IncidentPage, Severity, Status
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 LIST_EVERY_S = 1.0
 LIST_LIMIT = 100
@@ -117,6 +121,6 @@ class Incidents:
             reading.forget()
 
 
-def _make_room(kept: dict[object, object] | dict[Filter, Latest[list[Incident]]] | dict[UUID, Latest[IncidentDetail]]) -> None:  # fmt: skip
+def _make_room(kept: dict[K, V]) -> None:
     while len(kept) >= _KEPT:
-        kept.pop(next(iter(kept)))  # type: ignore[call-overload]
+        kept.pop(next(iter(kept)))

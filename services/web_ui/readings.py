@@ -40,18 +40,22 @@ class Latest(Generic[T]):
         self._clock = clock
         self._lock = asyncio.Lock()
         self._fetched_at: float | None = None
+        self._changes = 0
         self._reading: Reading[T] = Reading(None, None, None)
 
     async def get(self) -> Reading[T]:
         """The reading, at most ``every_s`` seconds old."""
         async with self._lock:
             if self._fetched_at is None or self._clock() - self._fetched_at >= self._every_s:
+                changes = self._changes
                 self._reading = await self._read()
-                self._fetched_at = self._clock()
+                # What was asked before a change may have been answered before it, too.
+                self._fetched_at = self._clock() if changes == self._changes else None
             return self._reading
 
     def forget(self) -> None:
         """Ask anew at the next ``get``: something was changed."""
+        self._changes += 1
         self._fetched_at = None
 
     async def _read(self) -> Reading[T]:

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from services.web_ui.parts import icon, set_attributes, tag
 from services.web_ui.readings import Reading
 from services.web_ui.text import clock
 
@@ -64,8 +65,8 @@ class Visitor:
     async def ask(self) -> str | None:
         """Ask for the name and keep it in the browser."""
         with ui.dialog() as dialog, ui.card().classes("dialog"):
-            ui.label("Who are you?").classes("dialog-title")
-            ui.label("Your name stands beside what you do, in the timeline and for your colleagues.")
+            tag("h2", "Who are you?")
+            tag("p", "Your name stands beside what you do, in the timeline and for your colleagues.")
             field = (
                 ui.input(
                     "Name",
@@ -107,7 +108,7 @@ class Problems:
     """The line under the navigation that says which backend is away, while one is."""
 
     def __init__(self) -> None:
-        self._box = ui.element("div").classes("problems").props("role=status aria-live=polite")
+        self._box = tag("div", classes="problems", role="status", aria_live="polite")
         self._shown: list[str] = []
 
     def show(self, readings: Sequence[Reading[object]]) -> None:
@@ -119,9 +120,9 @@ class Problems:
         self._box.clear()
         with self._box:
             for line in lines:
-                with ui.element("div").classes("problem"):
-                    ui.icon("cloud_off").props("aria-hidden=true")
-                    ui.label(line)
+                with tag("p", classes="problem"):
+                    icon("cloud_off")
+                    tag("span", line)
 
 
 def _sentence(reading: Reading[object]) -> str:
@@ -144,40 +145,41 @@ class Frame:
 
 
 @contextmanager
-def frame(tab: str, *, title: str) -> Iterator[Frame]:
-    """Build the frame of a page; what is made inside goes into its main part."""
+def frame(current: str, *, title: str) -> Iterator[Frame]:
+    """Build the frame of a page under the tab ``current``; what is made inside goes into its main part."""
     request = ui.context.client.request
     visitor = Visitor(request.cookies)
     ui.page_title(f"{title} · Firedrill")
     dark = ui.dark_mode(_THEMES[visitor.theme][1])
-    with ui.element("header").classes("top"):
-        with ui.element("a").props("href=/").classes("brand"):
-            ui.icon("local_fire_department").props("aria-hidden=true")
-            ui.label("Firedrill")
-        _navigation(tab)
-        ui.element("div").classes("spring")
+    with tag("header", classes="top"):
+        with tag("a", classes="brand", href="/", aria_label="Firedrill: incidents"):
+            icon("local_fire_department")
+            tag("span", "Firedrill")
+        _navigation(current)
+        tag("div", classes="spring")
         _theme_button(visitor, dark)
         _name_button(visitor)
     problems = Problems()
-    with ui.element("main"):
+    with tag("main"):
         yield Frame(visitor, problems)
 
 
 def _navigation(current: str) -> None:
-    with ui.element("nav").props('aria-label="Pages"'):
+    with tag("nav", aria_label="Pages"):
         for tab in TABS:
-            here = ' aria-current="page"' if tab.label == current else ""
-            with ui.element("a").props(f'href="{tab.path}"{here}'):
-                ui.icon(tab.icon).props("aria-hidden=true")
-                ui.label(tab.label)
+            here = {"aria_current": "page"} if tab.label == current else {}
+            with tag("a", href=tab.path, **here):
+                icon(tab.icon)
+                tag("span", tab.label)
 
 
 def _theme_button(visitor: Visitor, dark: ui.dark_mode) -> None:
     button = ui.button().props("flat round dense").classes("top-button")
 
     def show() -> None:
-        icon, value = _THEMES[visitor.theme]
-        button.props(f'icon={icon} aria-label="Theme: {visitor.theme}" title="Theme: {visitor.theme}"')
+        symbol, value = _THEMES[visitor.theme]
+        label = f"Theme: {visitor.theme}"
+        set_attributes(button, icon=symbol, aria_label=label, title=label)
         dark.set_value(value)
 
     def turn() -> None:

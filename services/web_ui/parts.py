@@ -1,0 +1,80 @@
+"""Small parts that several pages show."""
+
+from datetime import datetime
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from services.web_ui.schemas import SEVERITIES, STATUSES, Severity, Status
+from services.web_ui.text import clock, iso, moment
+
+
+def tag(name: str, text: str = "", *, classes: str = "", **attributes: str) -> TextElement:
+    """An HTML element with text; ``aria_label="…"`` becomes the attribute ``aria-label``.
+
+    As a context manager it takes children.
+    """
+    element = TextElement(tag=name, text=text)
+    set_attributes(element, **attributes)
+    return element.classes(classes)
+
+
+def set_attributes(element: ui.element, **attributes: str) -> None:
+    """Set HTML attributes, whatever characters are in the values."""
+    for attribute, value in attributes.items():
+        element.props[attribute.strip("_").replace("_", "-")] = value
+
+
+def icon(name: str) -> None:
+    """A picture that says nothing that is not written beside it."""
+    ui.icon(name).props("aria-hidden=true")
+
+
+def severity_badge(severity: Severity) -> TextElement:
+    """The severity in words, in its colour."""
+    badge = tag("span")
+    show_severity(badge, severity)
+    return badge
+
+
+def show_severity(badge: TextElement, severity: Severity) -> None:
+    """Let ``badge`` say a severity, in its colour."""
+    badge.set_text(SEVERITIES[severity])
+    badge.classes(replace=f"badge severity-{severity}")
+
+
+def show_status(badge: TextElement, status: Status) -> None:
+    """Let ``badge`` say a status, in its colour."""
+    badge.set_text(STATUSES[status])
+    badge.classes(replace=f"status status-{status}")
+
+
+def tick_since(element: TextElement, since: datetime) -> None:
+    """Let ``element`` count up from ``since``, in the browser."""
+    set_attributes(element, data_since=iso(since), title=f"since {moment(since)}")
+
+
+def countdown(until: datetime) -> TextElement:
+    """A duration that counts down to ``until``, in the browser."""
+    return tag("span", classes="figure", data_until=iso(until), title=moment(until))
+
+
+def time_of_day(at: datetime) -> TextElement:
+    """A time of day in UTC, with its date on hover."""
+    return tag("time", clock(at), classes="figure", datetime=iso(at), title=moment(at))
+
+
+def empty_state(symbol: str, title: str, advice: str) -> None:
+    """What stands where there is nothing: what that means, and what can be done."""
+    with tag("div", classes="empty"):
+        icon(symbol)
+        tag("p", title, classes="empty-title")
+        tag("p", advice, classes="muted")
+
+
+def section(title: str, *, classes: str = "") -> TextElement:
+    """A titled box; use it as a context manager."""
+    box = tag("section", classes=f"box {classes}", aria_label=title)
+    with box:
+        tag("h2", title)
+    return box
