@@ -56,8 +56,11 @@ def http_receiver(answer: Callable[[Posted], int] = lambda _: 204) -> Iterator[H
         def log_message(self, *_: object) -> None:
             """Be quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Take)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 256
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Take)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook"

@@ -112,9 +112,7 @@ def create_app() -> Starlette:
     """The application. Raises ``RuleFileError`` when the rules cannot be used."""
     settings = MonitoringSettings()
     logs.set_up(NAME)
-    monitoring = Monitoring(
-        settings, os.environ, client=httpx.AsyncClient(trust_env=False, follow_redirects=False)
-    )
+    monitoring = Monitoring(settings, os.environ, client=new_client())
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -142,6 +140,16 @@ def create_app() -> Starlette:
         ],
         lifespan=lifespan,
     )
+
+
+def new_client() -> httpx.AsyncClient:
+    """A client that opens a connection for each request.
+
+    A server that closes idle ones after as long as a scrape's interval would
+    now and then close one just as it is used, and look down.
+    """
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
 
 
 def _in_background(work: Awaitable[None]) -> "asyncio.Task[None]":

@@ -30,6 +30,13 @@ class Arrival:
     def slot(self) -> Slot:
         return self.service, self.severity
 
+    @property
+    def identity(self) -> tuple[str, str] | None:
+        """What makes it the same alert as another one; ``None`` when nothing does."""
+        if self.fingerprint is not None:
+            return self.source, self.fingerprint
+        return ("key", self.idempotency_key) if self.idempotency_key is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
@@ -38,6 +45,14 @@ class Resolution:
     source: Source
     fingerprint: str
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The alert that is over."""
+
+    alert_id: UUID
+    incident_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

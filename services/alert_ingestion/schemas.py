@@ -41,7 +41,7 @@ class AlertReceipt(BaseModel):
 
 
 class Alert(BaseModel):
-    """A stored alert. ``fingerprint`` is its source's name for it; ``repeats`` counts how often it came again."""
+    """A stored alert. ``fingerprint`` is its source's own; ``repeats`` counts how often it came again."""
 
     model_config = ConfigDict(from_attributes=True)
 

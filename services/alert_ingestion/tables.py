@@ -1,6 +1,6 @@
 """The tables of alerts; ``database/50-incident.sql`` creates them."""
 
-from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, String, Table, Uuid, func
+from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, String, Table, Uuid, cast, exists, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="incident")
@@ -65,3 +65,6 @@ timeline = Table(
     Column("to_value", String),
 )
 """What is appended here to incident-management's timeline."""
+
+incident_exists = exists().where(incidents.c.idempotency_key == cast(correlation_slots.c.opening, String))
+"""Whether a slot's opening has its incident: it was asked for under the opening as its key."""

@@ -14,6 +14,7 @@ import dns.rdatatype
 import dns.rrset
 import dns.zone
 
+EDNS_VERSION = 0
 EDNS_PAYLOAD_BYTES = 1232
 PLAIN_UDP_BYTES = 512
 _MAX_ALIASES = 8
@@ -33,7 +34,9 @@ def answer(wire: bytes, zone: dns.zone.Zone | None, *, over_udp: bool) -> bytes 
     if query.flags & dns.flags.QR:
         return None
     response = dns.message.make_response(query, our_payload=EDNS_PAYLOAD_BYTES)
-    if query.opcode() != dns.opcode.QUERY:
+    if query.edns > EDNS_VERSION:
+        response.set_rcode(dns.rcode.BADVERS)
+    elif query.opcode() != dns.opcode.QUERY:
         response.set_rcode(dns.rcode.NOTIMP)
     elif len(query.question) != 1:
         response.set_rcode(dns.rcode.FORMERR)

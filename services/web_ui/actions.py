@@ -7,7 +7,7 @@ from nicegui import ui
 
 from services.web_ui.backends import BackendError, Refused
 from services.web_ui.incidents import Incidents
-from services.web_ui.schemas import STATUSES, Status
+from services.web_ui.schemas import STATUSES, Incident, Status
 from services.web_ui.theme import Visitor
 
 KEYS: dict[str, Status] = {"a": "acknowledged", "r": "resolved"}
@@ -53,3 +53,17 @@ async def change(
     if status is not None:
         say(f"{STATUSES[changed.status]}: {changed.title}", kind="positive")
     return True
+
+
+async def reopen(incidents: Incidents, incident_id: UUID, *, visitor: Visitor) -> Incident | None:
+    """Open a new incident from a resolved one, and tell the visitor if that failed."""
+    actor = await visitor.known()
+    if actor is None:
+        return None
+    try:
+        return await incidents.reopen(incident_id, actor=actor)
+    except Refused as error:
+        say(f"Not reopened: {error.reason}", kind="warning")
+    except BackendError as error:
+        say(f"It is not known whether this was done: {error}. Look before you try again.", kind="negative")
+    return None

@@ -1,6 +1,6 @@
 """Calls to what the console shows. Each has a deadline, and each failure names its backend."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ ADMIN_S = 20.0
 """A failure mode or the baseline may have to wait for locks."""
 
 T = TypeVar("T")
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class BackendError(Exception):
@@ -43,12 +44,14 @@ class Refused(BackendError):
 class Backend:
     """One service, as the console calls it."""
 
+    health_path = "/health"
+
     def __init__(self, name: str, url: str, *, console: str) -> None:
         self.name = name
         self._dependency = Dependency(name, url, service=console)
 
     async def read(
-        self, path: str, answer: type[T], *, params: Mapping[str, str] | None = None, token: str | None = None
+        self, path: str, answer: type[T], *, params: Params | None = None, token: str | None = None
     ) -> T:
         """GET ``path`` and read the body as ``answer``. Raises ``Away`` or ``Refused``."""
         got = await self._call("GET", path, at_most_s=READ_S, params=params, headers=_bearer(token))
@@ -69,6 +72,10 @@ class Backend:
         sent = {**(headers or {}), **_bearer(token)}
         got = await self._call(method, path, at_most_s=at_most_s, json=json, headers=sent)
         return self._parsed(got, answer)
+
+    async def ping(self) -> None:
+        """Ask for its health. Raises ``Away`` or ``Refused`` if it is not well."""
+        await self._call("GET", self.health_path, at_most_s=READ_S)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -133,6 +140,8 @@ class _RulesAnswer(BaseModel):
 
 class Prometheus(Backend):
     """The part of Prometheus' HTTP API that the console reads (version 1)."""
+
+    health_path = "/-/healthy"
 
     async def range(self, query: str, *, start: datetime, end: datetime, step_s: int) -> list[Series]:
         """The series of ``query`` from ``start`` to ``end``."""

@@ -1,6 +1,5 @@
 """The console's view of incident-management: lists that all browsers share, and changes by one person."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -13,7 +12,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 LIST_EVERY_S = 1.0
-LIST_LIMIT = 100
+LIST_LIMIT = 200
 ACTIVE: tuple[Status, ...] = ("open", "acknowledged", "in_progress")
 _KEPT = 50
 """So many different lists and incidents are kept at once."""
@@ -51,7 +50,7 @@ class Incidents:
         self._lists: dict[Filter, Latest[list[Incident]]] = {}
         self._single: dict[UUID, Latest[IncidentDetail]] = {}
 
-    def list(self, wanted: Filter) -> Latest[list[Incident]]:
+    def newest(self, wanted: Filter) -> Latest[list[Incident]]:
         """The newest incidents that fit ``wanted``, less its text."""
         key = Filter(wanted.statuses, wanted.severity, wanted.service)
         if key not in self._lists:
@@ -101,24 +100,18 @@ class Incidents:
             self._forget()
 
     async def _fetch(self, wanted: Filter) -> list[Incident]:
-        params = {"limit": str(LIST_LIMIT)}
+        params = [("limit", str(LIST_LIMIT)), *(("status", status) for status in wanted.statuses)]
         if wanted.severity:
-            params["severity"] = wanted.severity
+            params.append(("severity", wanted.severity))
         if wanted.service:
-            params["service"] = wanted.service
-        statuses: list[dict[str, str]] = [{"status": status} for status in wanted.statuses] or [{}]
-        pages = await asyncio.gather(
-            *(
-                self._backend.read("/api/v1/incidents", IncidentPage, params={**params, **status})
-                for status in statuses
-            )
-        )
-        found = [incident for page in pages for incident in page.items]
-        return sorted(found, key=lambda incident: incident.created_at, reverse=True)
+            params.append(("service", wanted.service))
+        return (await self._backend.read("/api/v1/incidents", IncidentPage, params=params)).items
 
     def _forget(self) -> None:
-        for reading in (*self._lists.values(), *self._single.values()):
-            reading.forget()
+        for incidents in self._lists.values():
+            incidents.forget()
+        for incident in self._single.values():
+            incident.forget()
 
 
 def _make_room(kept: dict[K, V]) -> None:

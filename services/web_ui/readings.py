@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from services.web_ui.backends import Away, BackendError
+from services.web_ui.backends import Away, BackendError, Refused
 
 T = TypeVar("T")
+RETRY_S = 2.0
+"""A backend that is away is asked again this soon, whatever it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Reading(Generic[T]):
     value: T | None
     read_at: datetime | None
     error: BackendError | None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the backend is well, and said no."""
+        return isinstance(self.error, Refused)
 
 
 class Latest(Generic[T]):
@@ -46,7 +53,7 @@ class Latest(Generic[T]):
     async def get(self) -> Reading[T]:
         """The reading, at most ``every_s`` seconds old."""
         async with self._lock:
-            if self._fetched_at is None or self._clock() - self._fetched_at >= self._every_s:
+            if self._is_old():
                 changes = self._changes
                 self._reading = await self._read()
                 # What was asked before a change may have been answered before it, too.
@@ -57,6 +64,12 @@ class Latest(Generic[T]):
         """Ask anew at the next ``get``: something was changed."""
         self._changes += 1
         self._fetched_at = None
+
+    def _is_old(self) -> bool:
+        if self._fetched_at is None:
+            return True
+        lasts_s = min(self._every_s, RETRY_S) if self._reading.error else self._every_s
+        return self._clock() - self._fetched_at >= lasts_s
 
     async def _read(self) -> Reading[T]:
         try:

@@ -1,5 +1,6 @@
 """What the console reads of its backends' answers; fields that it does not show are left out."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -18,6 +19,15 @@ STATUSES: dict[Status, str] = {
 """Every status in the order in which an incident goes through them, and how a person reads it."""
 SEVERITIES: dict[Severity, str] = {"critical": "Critical", "high": "High", "medium": "Medium", "low": "Low"}
 """Every severity, the worst first."""
+
+
+_WORDS: Mapping[str, str] = {
+    str(name): text for names in (STATUSES, SEVERITIES) for name, text in names.items()
+}
+
+
+def _readable(value: str) -> str:
+    return _WORDS.get(value, value)
 
 
 class Incident(BaseModel):
@@ -83,6 +93,16 @@ class TimelineEntry(BaseModel):
     before: Annotated[str | None, Field(alias="from")]
     after: Annotated[str | None, Field(alias="to")]
 
+    @property
+    def sentence(self) -> str:
+        """What happened, to follow the actor's name."""
+        what = self.what.replace("_", " ")
+        if self.before is not None and self.after is not None:
+            return f"{what}: {_readable(self.before)} → {_readable(self.after)}"
+        if self.after is not None:
+            return f"{what}: {_readable(self.after)}"
+        return what
+
 
 class IncidentDetail(Incident):
     """An incident with all that belongs to it; of many alerts only the newest are listed."""
@@ -100,23 +120,40 @@ class IncidentPage(BaseModel):
     items: list[Incident]
 
 
-class Duty(BaseModel):
-    """Who is on call for a team; a missing ``until`` is open-ended."""
+class Turn(BaseModel):
+    """Somebody's stretch of time on call."""
+
+    engineer: str
+    since: datetime
+    until: datetime
+    source: Literal["rotation", "override", "default"]
+
+
+class DutyTimeline(BaseModel):
+    """Who is on call for a team, turn after turn, without gaps."""
 
     team: str
+    items: list[Turn]
+
+
+class Override(BaseModel):
+    """Somebody stands in for a team for a while."""
+
+    id: UUID
+    team: str
     engineer: str
-    since: datetime | None = None
-    until: datetime | None = None
-    source: str = "rotation"
+    starts_at: datetime
+    ends_at: datetime
+    reason: str
+
+
+class OverridePage(BaseModel):
+    """Overrides, the one made last first."""
+
+    items: list[Override]
 
 
 class ServiceMode(BaseModel):
     """The failure mode that a service is in."""
 
     failure_mode: str
-
-
-class HealthAnswer(BaseModel):
-    """The answer of ``/health``."""
-
-    status: str

@@ -6,11 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from services.common.catalog import SERVICES, Service
+from services.common.catalog import PROMETHEUS_PORT, SERVICES, Service
 from services.common.client import INTERNAL_DOMAIN
 from services.common.settings import ServiceSettings
-
-PROMETHEUS_PORT = 9090
 
 
 class WebUiSettings(ServiceSettings):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from services.web_ui.backends import Away
 from services.web_ui.parts import icon, set_attributes, tag
 from services.web_ui.readings import Reading
 from services.web_ui.text import clock
@@ -20,8 +21,10 @@ from services.web_ui.text import clock
 STATIC = Path(__file__).parent / "static"
 NAME_COOKIE = "firedrill_name"
 THEME_COOKIE = "firedrill_theme"
-NAME = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
-"""What ``X-Actor`` may be: printable ASCII without spaces."""
+NAME = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,62}[\x21-\x7e])?")
+"""What ``X-Actor`` may be: printable ASCII, at most 64 characters."""
+
+LINE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 Theme = Literal["auto", "dark", "light"]
 _THEMES: dict[Theme, tuple[str, bool | None]] = {
@@ -55,7 +58,7 @@ class Visitor:
         name = unquote(cookies.get(NAME_COOKIE, ""))
         self.name = name if NAME.fullmatch(name) else ""
         theme = cookies.get(THEME_COOKIE)
-        self.theme: Theme = theme if theme in _THEMES else "auto"  # type: ignore[assignment]
+        self.theme: Theme = theme if theme in _THEMES else "auto"
         self.on_name: Callable[[], None] = lambda: None
 
     async def known(self) -> str | None:
@@ -64,40 +67,56 @@ class Visitor:
 
     async def ask(self) -> str | None:
         """Ask for the name and keep it in the browser."""
-        with ui.dialog() as dialog, ui.card().classes("dialog"):
-            tag("h2", "Who are you?")
-            tag("p", "Your name stands beside what you do, in the timeline and for your colleagues.")
-            field = (
-                ui.input(
-                    "Name",
-                    value=self.name,
-                    placeholder="for instance ana",
-                    validation={
-                        "letters, digits and signs, no spaces, at most 64": lambda text: bool(
-                            NAME.fullmatch(text.strip())
-                        )
-                    },
-                )
-                .props("outlined dense autofocus maxlength=64 autocomplete=nickname")
-                .classes("full-width")
-                .without_auto_validation()
-            )
-
-            def submit() -> None:
-                if field.validate():
-                    dialog.submit(field.value.strip())
-
-            field.on("keydown.enter", submit)
-            with ui.row().classes("dialog-actions"):
-                ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
-                ui.button("Save", on_click=submit).props("unelevated no-caps")
-        name: str | None = await dialog
-        dialog.delete()
-        if name:
+        name = await ask_line(
+            "Who are you?",
+            label="Name",
+            action="Save",
+            value=self.name,
+            explanation="Your name stands beside what you do, in the timeline and for your colleagues.",
+            allowed=NAME,
+            rule="at most 64 characters, and only what ASCII has",
+        )
+        if name is not None:
             self.name = name
             _remember(NAME_COOKIE, name)
             self.on_name()
-        return name or None
+        return name
+
+
+async def ask_line(
+    question: str,
+    *,
+    label: str,
+    action: str,
+    value: str = "",
+    explanation: str = "",
+    allowed: re.Pattern[str] = LINE,
+    rule: str = "one line of at most 200 characters",
+) -> str | None:
+    """Ask for a line of text in a dialog; ``None`` if it was cancelled."""
+    with ui.dialog() as dialog, ui.card().classes("dialog"):
+        tag("h2", question)
+        if explanation:
+            tag("p", explanation)
+        field = ui.input(
+            label,
+            value=value,
+            validation={rule: lambda text: bool(allowed.fullmatch((text or "").strip()))},
+        )
+        field.props("outlined autofocus maxlength=200 autocomplete=off").classes("full-width")
+        field.without_auto_validation()
+
+        def submit() -> None:
+            if field.validate():
+                dialog.submit(field.value.strip())
+
+        field.on("keydown.enter", submit)
+        with tag("div", classes="dialog-actions"):
+            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
+            ui.button(action, on_click=submit).props("unelevated no-caps")
+    answer: str | None = await dialog
+    dialog.delete()
+    return answer
 
 
 def _remember(cookie: str, value: str) -> None:
@@ -111,9 +130,11 @@ class Problems:
         self._box = tag("div", classes="problems", role="status", aria_live="polite")
         self._shown: list[str] = []
 
-    def show(self, readings: Sequence[Reading[object]]) -> None:
+    def show(self, readings: Sequence[Reading[Any]]) -> None:
         """Say what is wrong with these readings; nothing if all is well."""
-        lines = list(dict.fromkeys(_sentence(reading) for reading in readings if reading.error))
+        lines = list(
+            dict.fromkeys(_sentence(reading) for reading in readings if isinstance(reading.error, Away))
+        )
         if lines == self._shown:
             return
         self._shown = lines
@@ -125,7 +146,7 @@ class Problems:
                     tag("span", line)
 
 
-def _sentence(reading: Reading[object]) -> str:
+def _sentence(reading: Reading[Any]) -> str:
     error = reading.error
     assert error is not None
     since = (
@@ -193,7 +214,11 @@ def _theme_button(visitor: Visitor, dark: ui.dark_mode) -> None:
 
 
 def _name_button(visitor: Visitor) -> None:
-    button = ui.button(on_click=visitor.ask).props("flat dense no-caps icon=account_circle").classes("top-button who")
+    button = (
+        ui.button(on_click=visitor.ask)
+        .props("flat dense no-caps icon=account_circle")
+        .classes("top-button who")
+    )
 
     def show() -> None:
         button.set_text(visitor.name or "Your name")
@@ -218,9 +243,9 @@ def on_key(react: Callable[[str, str | None], object]) -> None:
 
 def add_assets() -> None:
     """Put style sheet and script into every page; their names change when they do."""
-    for name, tag in (
+    for name, html in (
         ("console.css", '<link rel="stylesheet" href="{}">'),
         ("console.js", '<script src="{}" defer></script>'),
     ):
         digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
-        ui.add_head_html(tag.format(f"/static/{name}?{digest}"), shared=True)
+        ui.add_head_html(html.format(f"/static/{name}?{digest}"), shared=True)

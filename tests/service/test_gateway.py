@@ -273,7 +273,7 @@ def test_an_operator_can_shorten_the_deadline(upstream: Upstream, gateway: Runni
 
 def test_a_hung_upstream_is_a_504_while_other_routes_go_on(shop: Shop) -> None:
     gateway = shop.start("profile", "gateway")
-    gateway.set(deadline_s=1)
+    gateway.set(deadline_s=2)
     with (
         socket.create_server(("127.0.0.1", shop.port("payment")), backlog=256),
         ThreadPoolExecutor(24) as pool,
@@ -284,9 +284,9 @@ def test_a_hung_upstream_is_a_504_while_other_routes_go_on(shop: Shop) -> None:
         answers = [one.result() for one in hung]
 
     assert other.status_code == 200
-    assert other_s < 0.8
+    assert other_s < 1.5
     assert {answer.status_code for answer, _ in answers} == {504}
-    assert max(took for _, took in answers) < 2
+    assert max(took for _, took in answers) < 4
     assert gateway.metric("dependency_requests_total", dependency="payment", outcome="timeout") == 24
 
 

@@ -17,7 +17,8 @@ from services.web_ui.theme import Frame, frame, on_key
 
 REFRESH_S = 1.0
 SEARCH_PAUSE_MS = 150
-_STATUS_CHOICES = {"active": "Active", **STATUSES, "all": "All"}
+_STATUS_CHOICES = {"active": "Active", **dict[str, str](STATUSES.items()), "all": "All"}
+_SEVERITY_CHOICES = {"": "Every severity", **dict[str, str](SEVERITIES.items())}
 _WANTED: dict[str, tuple[Status, ...]] = {"active": ACTIVE, **{name: (name,) for name in STATUSES}, "all": ()}
 _EMPTY = {
     "away": ("cloud_off", "The incidents cannot be read.", "This page fills itself as soon as they can be."),
@@ -109,7 +110,7 @@ class _IncidentsPage:
             _select("Status", _STATUS_CHOICES, self._choice.status, lambda value: self._choose(status=value))
             _select(
                 "Severity",
-                {"": "Every severity", **SEVERITIES},
+                _SEVERITY_CHOICES,
                 self._choice.severity,
                 lambda value: self._choose(severity=value),
             )
@@ -122,7 +123,7 @@ class _IncidentsPage:
 
     async def _refresh(self) -> None:
         choice = self._choice
-        reading = await self._incidents.list(choice.filter).get()
+        reading = await self._incidents.newest(choice.filter).get()
         if choice != self._choice:
             return
         self._parts.problems.show([reading])
@@ -160,9 +161,7 @@ class _IncidentsPage:
 _KEYS = {"/": "search", "j k": "choose", "Enter": "open", "a": "acknowledge", "r": "resolve"}
 
 
-def _select(
-    label: str, choices: dict[str, str], value: str, choose: Callable[[str], object]
-) -> None:
+def _select(label: str, choices: dict[str, str], value: str, choose: Callable[[str], object]) -> None:
     ui.select(choices, label=label, value=value, on_change=lambda event: choose(event.value)).props(
         "outlined dense options-dense behavior=menu"
     ).classes("choice")
@@ -175,7 +174,7 @@ def _counted(known: Sequence[Incident], *, fitting: int) -> str:
         if (count := sum(incident.status == status for incident in known))
     ]
     narrowed = [f"{fitting} shown"] if fitting != len(known) else []
-    cut = [f"the newest {LIST_LIMIT} of each status"] if len(known) >= LIST_LIMIT else []
+    cut = [f"the newest {LIST_LIMIT}"] if len(known) >= LIST_LIMIT else []
     return " · ".join([*by_status, *narrowed, *cut])
 
 
@@ -183,7 +182,7 @@ class _IncidentList:
     """The rows: each stays the same element while its incident is in the list, so that focus stays too."""
 
     def __init__(self) -> None:
-        with tag("div", classes="incident-list", role="list", aria_label="Incidents") as self._box:
+        with tag("div", classes="incident-list", role="region", aria_label="Incidents") as self._box:
             with tag("div", classes="incident-row column-heads", aria_hidden="true"):
                 for title in ("Severity", "Incident", "Service", "Status", "Assigned to", "Age"):
                     tag("span", title)
@@ -217,7 +216,6 @@ class _Row:
             classes=f"incident-row{arrival}",
             href=f"/incidents/{incident.id}",
             data_incident=str(incident.id),
-            role="listitem",
         ) as self.element:
             self._severity = tag("span")
             self._title = tag("span", classes="title")

@@ -189,6 +189,13 @@ def test_edns_is_answered_with_edns_and_without_it_without() -> None:
     assert ask("fraud-api.internal.corp").edns == -1
 
 
+def test_a_version_of_edns_that_it_does_not_speak_is_told_so() -> None:
+    response = ask("fraud-api.internal.corp", use_edns=1)
+
+    assert (response.rcode(), response.edns) == (dns.rcode.BADVERS, 0)
+    assert response.answer == []
+
+
 def test_an_answer_too_long_for_a_datagram_is_cut_and_whole_over_tcp() -> None:
     cut = ask("many.internal.corp")
     whole = ask("many.internal.corp", over_udp=False)

@@ -1,0 +1,336 @@
+"""The page of one incident: what happened, what was done, and the buttons to do more."""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+from uuid import UUID
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from services.web_ui.actions import KEYS, change, reopen
+from services.web_ui.incidents import Incidents
+from services.web_ui.parts import (
+    empty_state,
+    icon,
+    section,
+    set_attributes,
+    show_severity,
+    show_status,
+    tag,
+    tick_since,
+    time_of_day,
+)
+from services.web_ui.readings import Latest
+from services.web_ui.schemas import STATUSES, Alert, IncidentDetail, Note, Status, TimelineEntry
+from services.web_ui.text import duration, moment
+from services.web_ui.theme import Frame, ask_line, frame, on_key
+
+REFRESH_S = 1.0
+_BUTTONS: dict[Status, tuple[str, str]] = {
+    "acknowledged": ("Acknowledge", "a"),
+    "in_progress": ("In progress", ""),
+    "resolved": ("Resolve", "r"),
+}
+
+
+def add_page(incidents: Incidents, queries: Latest[dict[str, str]], *, prometheus_link: str) -> None:
+    """Register the page at ``/incidents/{id}``; ``queries`` are the alerts' expressions by their names."""
+
+    @ui.page("/incidents/{incident_id}")
+    def incident_page(incident_id: UUID) -> None:
+        with frame("Incidents", title="Incident") as parts:
+            _IncidentPage(incident_id, incidents, queries, parts, prometheus_link=prometheus_link)
+
+
+class _IncidentPage:
+    def __init__(
+        self,
+        incident_id: UUID,
+        incidents: Incidents,
+        queries: Latest[dict[str, str]],
+        parts: Frame,
+        *,
+        prometheus_link: str,
+    ) -> None:
+        self._id = incident_id
+        self._incidents = incidents
+        self._queries = queries
+        self._parts = parts
+        with tag("p", classes="back"), tag("a", href="/"):
+            icon("arrow_back")
+            tag("span", "Incidents")
+        self._missing = tag("div")
+        with self._missing:
+            tag("p", "Loading the incident…", classes="muted loading")
+        with tag("article", classes="incident") as self._article:
+            self._head = _Head()
+            self._add_buttons()
+            self._figures = _Figures(assign=self._assign, take=self._take)
+            with tag("div", classes="columns"):
+                with tag("div"):
+                    self._notes = _Notes(self._write)
+                    self._timeline = _Timeline()
+                self._alerts = _Alerts(prometheus_link)
+        self._article.set_visibility(False)
+        on_key(self._press)
+        ui.timer(REFRESH_S, self._refresh)
+
+    def _add_buttons(self) -> None:
+        self._buttons: dict[Status, ui.button] = {}
+        with tag("div", classes="actions"):
+            for status, (text, key) in _BUTTONS.items():
+                button = ui.button(on_click=lambda status=status: self._go_to(status)).props(
+                    "no-caps unelevated"
+                )
+                with button:
+                    tag("span", text)
+                    if key:
+                        tag("kbd", key, aria_hidden="true")
+                self._buttons[status] = button
+            self._reopen = ui.button("Reopen", on_click=self._open_again).props("no-caps outline")
+            self._linked = tag("span", classes="muted")
+
+    async def _refresh(self) -> None:
+        reading = await self._incidents.one(self._id).get()
+        queries = await self._queries.get()
+        self._parts.problems.show([reading, queries])
+        incident = reading.value
+        self._article.set_visibility(incident is not None)
+        self._missing.set_visibility(incident is None)
+        if incident is None:
+            self._say_missing(is_unknown=reading.is_refused)
+            return
+        ui.page_title(f"{STATUSES[incident.status]}: {incident.title} · Firedrill")
+        self._head.show(incident)
+        self._figures.show(incident)
+        self._notes.show(incident.notes)
+        self._timeline.show(incident.timeline)
+        self._alerts.show(incident.alerts, incident.alert_count, queries.value or {})
+        for status, button in self._buttons.items():
+            button.set_enabled(incident.may_become(status))
+        self._reopen.set_visibility(incident.status == "resolved" and incident.reopened_as is None)
+        self._show_links(incident)
+
+    def _say_missing(self, *, is_unknown: bool) -> None:
+        self._missing.clear()
+        with self._missing:
+            if is_unknown:
+                empty_state(
+                    "search_off", "There is no such incident.", "Its address may have been cut short."
+                )
+            else:
+                empty_state(
+                    "cloud_off",
+                    "The incident cannot be read.",
+                    "This page fills itself as soon as it can be.",
+                )
+
+    def _show_links(self, incident: IncidentDetail) -> None:
+        self._linked.clear()
+        with self._linked:
+            if incident.reopened_from:
+                tag("a", "Reopened from an earlier incident", href=f"/incidents/{incident.reopened_from}")
+            if incident.reopened_as:
+                tag("a", "Reopened as a new incident", href=f"/incidents/{incident.reopened_as}")
+
+    async def _go_to(self, status: Status) -> None:
+        await change(self._incidents, self._id, visitor=self._parts.visitor, status=status)
+        await self._refresh()
+
+    async def _press(self, key: str, _incident_id: str | None) -> None:
+        await self._go_to(KEYS[key])
+
+    async def _write(self, text: str) -> bool:
+        is_written = await change(self._incidents, self._id, visitor=self._parts.visitor, note=text)
+        await self._refresh()
+        return is_written
+
+    async def _assign(self) -> None:
+        name = await ask_line("Assign to", label="Name", action="Assign")
+        if name:
+            await change(self._incidents, self._id, visitor=self._parts.visitor, assigned_to=name)
+            await self._refresh()
+
+    async def _take(self) -> None:
+        name = await self._parts.visitor.known()
+        if name:
+            await change(self._incidents, self._id, visitor=self._parts.visitor, assigned_to=name)
+            await self._refresh()
+
+    async def _open_again(self) -> None:
+        opened = await reopen(self._incidents, self._id, visitor=self._parts.visitor)
+        if opened is not None:
+            ui.navigate.to(f"/incidents/{opened.id}")
+
+
+class _Head:
+    def __init__(self) -> None:
+        with tag("div", classes="incident-head"):
+            with tag("div", classes="badges"):
+                self._severity = tag("span")
+                self._status = tag("span")
+                self._service = tag("span", classes="service")
+            self._title = tag("h1")
+
+    def show(self, incident: IncidentDetail) -> None:
+        show_severity(self._severity, incident.severity)
+        show_status(self._status, incident.status)
+        self._service.set_text(incident.service)
+        self._title.set_text(incident.title)
+
+
+class _Figures:
+    """The figures under the title: age, who has it, time to acknowledge, time to resolve."""
+
+    def __init__(self, *, assign: object, take: object) -> None:
+        with tag("dl", classes="figures"):
+            self._age = _figure("Open for", "")
+            self._mtta = _figure("MTTA", "from the opening to the acknowledgement")
+            self._mttr = _figure("MTTR", "from the opening to the resolution")
+            with tag("div", classes="figure-box"):
+                tag("dt", "Assigned to")
+                with tag("dd"):
+                    self._assignee = tag("span", classes="assignee")
+                    with tag("span", classes="small-buttons"):
+                        ui.button("Take it", on_click=take).props("flat dense no-caps")  # type: ignore[arg-type]
+                        ui.button("Assign…", on_click=assign).props("flat dense no-caps")  # type: ignore[arg-type]
+
+    def show(self, incident: IncidentDetail) -> None:
+        self._assignee.set_text(incident.assigned_to or "nobody yet")
+        self._show_age(incident)
+        _show_figure(self._mtta, incident.mtta_seconds, by=incident.acknowledged_by, until="acknowledged")
+        _show_figure(self._mttr, incident.mttr_seconds, by=incident.resolved_by, until="resolved")
+
+    def _show_age(self, incident: IncidentDetail) -> None:
+        if incident.resolved_at is None:
+            tick_since(self._age, incident.created_at)
+            return
+        self._age.props(remove="data-since")
+        self._age.set_text(duration(incident.mttr_seconds or 0))
+        set_attributes(self._age, title=f"since {moment(incident.created_at)}")
+
+
+def _figure(name: str, meaning: str) -> TextElement:
+    with tag("div", classes="figure-box", title=meaning):
+        tag("dt", name)
+        return tag("dd", classes="figure")
+
+
+def _show_figure(figure: TextElement, seconds: float | None, *, by: str | None, until: str) -> None:
+    if seconds is None:
+        figure.set_text(f"not {until} yet")
+        figure.classes(add="muted")
+        return
+    figure.classes(remove="muted")
+    figure.set_text(duration(seconds) + (f" by {by}" if by else ""))
+
+
+class _Notes:
+    def __init__(self, write: object) -> None:
+        self._write = write
+        with section("Notes"):
+            self._field = (
+                ui.textarea(placeholder="What do you see, what did you do?")
+                .props("outlined dense autogrow rows=2 maxlength=4000")
+                .classes("full-width")
+            )
+            set_attributes(self._field, aria_label="New note")
+            self._field.on("keydown.ctrl.enter", self._submit)
+            with tag("div", classes="note-actions"):
+                tag("span", "Ctrl+Enter saves", classes="muted")
+                ui.button("Add note", on_click=self._submit).props("no-caps unelevated dense")
+            self._list = tag("div", classes="notes")
+        self._shown: Sequence[Note] | None = None
+
+    async def _submit(self) -> None:
+        text = (self._field.value or "").strip()
+        if text and await self._write(text):  # type: ignore[operator]
+            self._field.set_value("")
+
+    def show(self, notes: Sequence[Note]) -> None:
+        if notes == self._shown:
+            return
+        self._shown = notes
+        self._list.clear()
+        with self._list:
+            for note in sorted(notes, key=lambda note: note.at, reverse=True):
+                with tag("div", classes="note"):
+                    with tag("p", classes="muted"):
+                        tag("strong", note.author)
+                        time_of_day(note.at)
+                    tag("p", note.text, classes="note-text")
+
+
+class _Timeline:
+    def __init__(self) -> None:
+        with section("Timeline"):
+            self._list = tag("ol", classes="timeline")
+        self._shown: Sequence[TimelineEntry] | None = None
+
+    def show(self, timeline: Sequence[TimelineEntry]) -> None:
+        if timeline == self._shown:
+            return
+        self._shown = timeline
+        self._list.clear()
+        with self._list:
+            for entry in sorted(timeline, key=lambda entry: entry.at, reverse=True):
+                with tag("li"):
+                    time_of_day(entry.at)
+                    with tag("span"):
+                        tag("strong", entry.actor)
+                        tag("span", entry.sentence)
+
+
+class _Alerts:
+    def __init__(self, prometheus_link: str) -> None:
+        self._prometheus_link = prometheus_link
+        with section("Alerts"):
+            self._count = tag("p", classes="muted")
+            self._list = tag("div", classes="alerts")
+        self._shown: object = None
+
+    def show(self, alerts: Sequence[Alert], count: int, queries: Mapping[str, str]) -> None:
+        if (alerts, count, queries) == self._shown:
+            return
+        self._shown = (alerts, count, queries)
+        self._count.set_text(_alerts_counted(alerts, count))
+        self._list.clear()
+        with self._list:
+            for alert in alerts:
+                self._add(alert, queries.get(alert.name))
+
+    def _add(self, alert: Alert, query: str | None) -> None:
+        with tag("div", classes="alert"):
+            with tag("p", classes="alert-head"):
+                if alert.resolved_at:
+                    tag("span", "Over", classes="status status-resolved")
+                else:
+                    tag("span", "Firing", classes="status status-open")
+                if alert.name:
+                    tag("strong", alert.name)
+                time_of_day(alert.received_at)
+                if alert.repeats:
+                    tag("span", f"sent {alert.repeats + 1} times", classes="muted")
+            tag("p", alert.message)
+            with tag("p", classes="labels"):
+                for name, value in sorted(alert.labels.items()):
+                    if name not in ("alertname", "trace_id"):
+                        tag("code", f"{name}={value}")
+            with tag("p", classes="alert-links"):
+                if query:
+                    address = f"{self._prometheus_link}/api/v1/query?{urlencode({'query': query})}"
+                    tag("a", "Query", href=address, target="_blank", rel="noopener", title=query)
+                if alert.trace_id:
+                    tag("span", "Trace")
+                    tag("code", alert.trace_id, classes="trace")
+
+
+def _alerts_counted(alerts: Sequence[Alert], count: int) -> str:
+    if not count:
+        return "No alert belongs to this incident: a person opened it."
+    listed = f", the newest {len(alerts)} are listed" if count > len(alerts) else ""
+    return f"{count} {'alert' if count == 1 else 'alerts'} from {', '.join(_sources(alerts))}{listed}"
+
+
+def _sources(alerts: Sequence[Alert]) -> list[str]:
+    return sorted({alert.source for alert in alerts})
