@@ -124,7 +124,7 @@ def child_main(
     target(*arguments)
 
 
-def serve(app: str, host: str, port: int) -> None:
+def serve(app: str, host: str, port: int, websockets: bool = False) -> None:
     """Serve the ASGI application that the factory ``app`` (``module:function``) makes, until SIGTERM."""
     import uvicorn
 
@@ -135,7 +135,7 @@ def serve(app: str, host: str, port: int) -> None:
         port=port,
         http="httptools",
         loop="uvloop",
-        ws="none",
+        ws="websockets-sansio" if websockets else "none",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,

@@ -274,7 +274,7 @@ class _Lab:
             return await self._fork_server.start(
                 name,
                 call="embedded.processes:serve",
-                arguments=(service.app, self._lab.bind, self._lab.ports[name]),
+                arguments=(service.app, self._lab.bind, self._lab.ports[name], service.websockets),
                 environment=environment,
                 log=self._lab.log(name),
             )

@@ -68,7 +68,7 @@ class Fault(_Part):
 
 
 class ExpectedAlert(_Part):
-    """An alert that must page, at most ``within_s`` seconds after the first fault."""
+    """An alert that must fire, at most ``within_s`` seconds after the first fault."""
 
     alert: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]+$")]
     service: str

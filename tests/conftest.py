@@ -199,7 +199,7 @@ class Shop:
             args=(
                 name,
                 "embedded.processes:serve",
-                (spec.app, "127.0.0.1", port),
+                (spec.app, "127.0.0.1", port, spec.websockets),
                 {**url, **self.environment, **environment},
                 log,
             ),

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from anyio import to_thread
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.alert_ingestion.adapters import alertmanager, sentry
 from services.alert_ingestion.adapters.reading import Event
-from services.alert_ingestion.arrival import Arrival, Resolution
+from services.alert_ingestion.arrival import Arrival, Resolution, Stored
 from services.alert_ingestion.intake import Intake
 from services.alert_ingestion.metrics import PendingAlerts
 from services.alert_ingestion.openings import NAME, Openings
@@ -35,13 +35,19 @@ from services.common.app import ServiceParts, create_service
 from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
-from services.common.errors import ServiceError, TooManyRequests, Unavailable, responses
+from services.common.errors import TooManyRequests, Unavailable, responses
 from services.common.fields import IdempotencyKey, ServiceName, Severity
 
 SCHEMA = "incident"
 POOL_SIZE = 6
 
 router = APIRouter(prefix="/api/v1")
+
+
+class Busy(Unavailable):
+    """Too much is under way, said so that a sender of webhooks sends again."""
+
+    retry_after_s = 1
 
 
 @router.post(
@@ -127,17 +133,104 @@ async def _receive(request: Request, source: Source, events: Sequence[Event]) ->
     Alertmanager repeats a webhook after a 5xx alone: a 429 would lose it.
     """
     intake, alerts = _intake(request), _alerts(request)
-    arrivals = [event for event in events if isinstance(event, Arrival)]
     try:
-        with intake.admission(len(arrivals)):
-            taken = await asyncio.gather(*(_fire(intake, one) for one in arrivals), return_exceptions=True)
+        with intake.admission(max(1, len(events))):
+            fired = await _take_all(intake, [event for event in events if isinstance(event, Arrival)])
+            results = [
+                await to_thread.run_sync(_resolved, alerts, event)
+                if isinstance(event, Resolution)
+                else _fired(event, fired.pop(0))
+                for event in events
+            ]
     except TooManyRequests as refusal:
-        raise _busy(refusal) from refusal
+        raise Busy(refusal.detail) from refusal
+    except SQLAlchemyError as error:
+        raise Unavailable(f"database: {str(error).partition(chr(10))[0]}") from error
+    return WebhookReceipt(source=source, received=len(events), alerts=results)
+
+
+async def _take_all(intake: Intake, arrivals: Sequence[Arrival]) -> list[Stored]:
+    """All of them are waited for, also when one fails: none may be under way without its room."""
+    taken = await asyncio.gather(*(intake.take(one) for one in arrivals), return_exceptions=True)
+    stored = []
     for outcome in taken:
         if isinstance(outcome, BaseException):
             raise outcome
-    fired = iter(taken)
-    results = [
-        await _end(alerts, event) if isinstance(event, Resolution) else next(fired) for event in events
-    ]
-    return WebhookReceipt(source=source, received=len(events), alerts=results)
+        stored.append(outcome)
+    return stored
+
+
+def _fired(arrival: Arrival, stored: Stored) -> WebhookResult:
+    correlated: Literal["correlated", "pending"] = "correlated" if stored.incident_id else "pending"
+    return WebhookResult(
+        fingerprint=arrival.fingerprint or "",
+        status=correlated if stored.was == "new" else stored.was,
+        alert_id=stored.alert_id,
+        incident_id=stored.incident_id,
+    )
+
+
+def _resolved(alerts: Alerts, resolution: Resolution) -> WebhookResult:
+    over = alerts.resolve(resolution)
+    return WebhookResult(
+        fingerprint=resolution.fingerprint,
+        status="resolved" if over else "unknown",
+        alert_id=over.alert_id if over else None,
+        incident_id=over.incident_id if over else None,
+    )
+
+
+def _arrival(body: bytes, key: str | None) -> Arrival:
+    """The alert in a request's body. Raises ``RequestValidationError`` that says what is wrong with it."""
+    try:
+        alert = AlertIn.model_validate_json(body)
+    except ValidationError as error:
+        wrong = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise RequestValidationError(wrong) from error
+    return Arrival(
+        source="api",
+        service=alert.service,
+        severity=alert.severity,
+        message=alert.message,
+        labels=alert.labels,
+        occurred_at=alert.timestamp,
+        idempotency_key=key,
+        request_hash=hashlib.sha256(alert.model_dump_json().encode()).hexdigest() if key else None,
+    )
+
+
+def _intake(request: Request) -> Intake:
+    intake: Intake = request.app.state.intake
+    return intake
+
+
+def _alerts(request: Request) -> Alerts:
+    alerts: Alerts = request.app.state.alerts
+    return alerts
+
+
+def create_app() -> FastAPI:
+    """The app on Postgres, with incident-management for new incidents."""
+    settings = AlertSettings()
+    database = Database(settings.database_url, service=NAME, schema=SCHEMA, pool_size=POOL_SIZE)
+    alerts = Alerts(database, window=timedelta(seconds=settings.correlation_window))
+    openings = Openings(
+        alerts,
+        Dependency("incident-management", settings.incident_management_url, service=NAME),
+        wait_s=settings.incident_wait_s,
+    )
+    intake = Intake(alerts, openings, max_in_flight=settings.max_in_flight)
+    REGISTRY.register(PendingAlerts(alerts.pending))
+    app = create_service(
+        ServiceParts(
+            name=NAME,
+            settings=settings,
+            release=lambda: BASELINE_RELEASE,
+            database=database,
+            running=(openings.running, intake.running),
+        ),
+        router,
+    )
+    app.state.alerts = alerts
+    app.state.intake = intake
+    return app

@@ -113,6 +113,13 @@ class Openings:
             json={"incidents": wanted},
             headers={"x-actor": NAME},
         )
+        if 400 <= answer.status_code < 500 and len(batch) > 1:
+            # One that is refused must not keep the others out.
+            half = len(batch) // 2
+            return await self._ask(batch[:half]) | await self._ask(batch[half:])
+        if answer.status_code == 422:
+            log.error("incident.refused", key=str(batch[0].key), answer=answer.text[:200])
+            return {}
         if answer.status_code != 201:
             raise UpstreamFailed(f"incident-management: status {answer.status_code}: {answer.text[:200]}")
         return {UUID(one["idempotency_key"]): UUID(one["incident_id"]) for one in answer.json()["items"]}
@@ -120,11 +127,17 @@ class Openings:
     async def _keep_sweeping(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
+            if self._wanted:
+                continue
             try:
-                left = await to_thread.run_sync(lambda: self._alerts.unsettled(limit=BATCH_LIMIT))
-                if left:
-                    await to_thread.run_sync(self._alerts.settle, left)
-                for opening in await to_thread.run_sync(lambda: self._alerts.claim_waiting(limit=BATCH_LIMIT)):
+                for opening in await to_thread.run_sync(self._take_up):
                     self._want(opening)
             except SQLAlchemyError as error:
                 log.warning("sweep.postponed", error=str(error).partition("\n")[0])
+
+    def _take_up(self) -> list[Opening]:
+        """Settle what a process that died has left, and claim what has not been asked for with success."""
+        left = self._alerts.unsettled(limit=BATCH_LIMIT)
+        if left:
+            self._alerts.settle(left)
+        return self._alerts.claim_waiting(limit=BATCH_LIMIT)

@@ -1,6 +1,6 @@
 """What alert-ingestion takes and answers. Times are UTC."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -19,6 +19,11 @@ LabelValue = Annotated[str, Field(max_length=MAX_LABEL_VALUE, pattern=r"^[^\x00]
 Message = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE, pattern=r"^[^\x00]+$")]
 
 
+FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_TIME = datetime(9000, 1, 1, tzinfo=UTC)
+"""Times between these can be kept and read again, whatever their zone."""
+
+
 class AlertIn(BaseModel):
     """One alert. ``timestamp`` says when it happened, with its zone; without it, now."""
 
@@ -28,7 +33,7 @@ class AlertIn(BaseModel):
     severity: Severity
     message: Message
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=MAX_LABELS)] = {}
-    timestamp: AwareDatetime | None = None
+    timestamp: Annotated[AwareDatetime, Field(ge=FIRST_TIME, le=LAST_TIME)] | None = None
 
 
 class AlertReceipt(BaseModel):

@@ -27,7 +27,20 @@ from datetime import timedelta
 from uuid import UUID
 
 from psycopg2.errors import DeadlockDetected
-from sqlalchemy import String, Uuid, any_, bindparam, case, cast, func, insert, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    String,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import OperationalError
 
@@ -73,9 +86,12 @@ class Alerts:
         """Give the incidents of these openings to the alerts that wait for them."""
         with self._database.transaction() as db:
             db.execute(_LOCK_OPENINGS, {"keys": keys})
-            attached = db.scalars(_ATTACH, {"keys": keys}).all()
+            attached = db.execute(_ATTACH, {"keys": keys}).all()
             db.execute(_ANSWERED, {"keys": keys})
-        metrics.count_correlated(Counter(attached))
+            for row in attached:
+                if row.resolved_at is not None:
+                    _note_down_end(db, row.incident_id, source=row.source, message=row.message)
+        metrics.count_correlated(Counter(row.action for row in attached))
 
     def resolve(self, resolution: Resolution) -> Resolved | None:
         """Mark a source's alert as over and add it to its incident's timeline.
@@ -97,8 +113,7 @@ class Alerts:
             rows = sorted(db.execute(over).all(), key=lambda row: row.received_at)
             for row in rows:
                 if row.incident_id is not None:
-                    entry = {"actor": resolution.source, "what": "alert_resolved", "to_value": row.message}
-                    db.execute(insert(timeline).values(incident_id=row.incident_id, **entry))
+                    _note_down_end(db, row.incident_id, source=resolution.source, message=row.message)
         return Resolved(rows[-1].id, rows[-1].incident_id) if rows else None
 
     def claim_waiting(self, *, limit: int) -> list[Opening]:
@@ -167,6 +182,11 @@ class Alerts:
         )
 
 
+def _note_down_end(db: Connection, incident_id: UUID, *, source: str, message: str) -> None:
+    entry = {"actor": source, "what": "alert_resolved", "to_value": message}
+    db.execute(insert(timeline).values(incident_id=incident_id, **entry))
+
+
 def _count_received(batch: Sequence[Arrival], outcomes: Sequence[Outcome]) -> None:
     new = [
         (arrival, outcome)
@@ -190,7 +210,7 @@ _ATTACH = (
         incidents.c.idempotency_key == cast(_a.opening, String),
     )
     .values(incident_id=incidents.c.id)
-    .returning(_a.action)
+    .returning(_a.action, _a.incident_id, _a.resolved_at, _a.source, _a.message)
 )
 _ANSWERED = update(correlation_slots).where(_s.opening == _keys, incident_exists).values(is_waiting=False)
 

@@ -24,6 +24,8 @@ class Service:
     """The database role that it connects as."""
     factory: str = ""
     """Where its application factory is, if not where the package says: ``module:function``."""
+    websockets: bool = False
+    """Whether it keeps connections open to browsers."""
 
     @property
     def variable_prefix(self) -> str:
@@ -48,8 +50,11 @@ SERVICES = (
     Service("profile", "profile", 8000),
     Service("payment", "payment", 8011),
     Service("gateway", "gateway", 8010, database=False),
+    Service("alert-ingestion", "alert_ingestion", 8001, role="platform"),
     Service("incident-management", "incident_management", 8002, role="platform"),
+    Service("oncall-service", "oncall", 8003, role="platform"),
     Service("notification-service", "notification", 8004, role="platform"),
+    Service("web-ui", "web_ui", 8080, database=False, websockets=True),
 )
 
 PROMETHEUS = Service(

@@ -13,13 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from itertools import groupby
 from typing import Literal
 from uuid import UUID
 
 import structlog
 from anyio import to_thread
-from sqlalchemy import Float, cast, func, insert, select, update
+from sqlalchemy import Connection, Float, cast, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.client import Dependency
@@ -34,17 +33,15 @@ log = structlog.get_logger()
 Kind = Literal["assignment", "page"]
 
 EVERY_S = 0.25
+AWAY_S = 0.5
 BATCH = 20
 CALL_TIMEOUT_S = 2.0
 LEASE = timedelta(seconds=15)
 FIRST_RETRY_S = 0.5
 RETRY_AT_MOST_S = 5.0
+NAME_LENGTH = 200
 ONCALL = "oncall-service"
 NOTIFICATION = "notification-service"
-
-
-class _Refused(Exception):
-    """The service has answered, and asking again would not help."""
 
 
 @dataclass(frozen=True)
@@ -94,46 +91,49 @@ class Outbox:
             await self._oncall.aclose()
             await self._notification.aclose()
 
-    async def _keep(self, kind: Kind, work: Callable[[list[Due]], Awaitable[None]]) -> None:
+    async def _keep(self, kind: Kind, work: Callable[[list[Due]], Awaitable[bool]]) -> None:
         while True:
-            taken = 0
+            pause_s = EVERY_S
             try:
                 due = await to_thread.run_sync(self._take, kind)
-                taken = len(due)
-                await work(due)
+                if not await work(due):
+                    pause_s = AWAY_S
+                elif len(due) == BATCH:
+                    pause_s = 0
             except SQLAlchemyError as error:
                 log.warning("outbox.postponed", kind=kind, error=str(error).partition("\n")[0])
-            if taken < BATCH:
-                await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(pause_s)
 
     # Who is on call
 
-    async def _assign_all(self, due: list[Due]) -> None:
-        due.sort(key=lambda one: one.service)
-        for team, rows in groupby(due, key=lambda one: one.service):
-            await self._assign(team, list(rows))
+    async def _assign_all(self, due: list[Due]) -> bool:
+        """Ask once for each team; false when on-call is away, with what is left put off."""
+        teams: dict[str, list[Due]] = {}
+        for one in due:
+            teams.setdefault(one.service, []).append(one)
+        for team in list(teams):
+            try:
+                engineer = await self._on_call(team)
+            except (Unavailable, DeadlineExceeded, UpstreamFailed) as error:
+                left = [one for rows in teams.values() for one in rows]
+                log.warning("oncall.unreachable", team=team, incidents=len(left), error=error.detail)
+                await to_thread.run_sync(self._postpone_assignments, left)
+                return False
+            await to_thread.run_sync(partial(self._settle_assignments, teams.pop(team), engineer=engineer))
+        return True
 
-    async def _assign(self, team: str, rows: list[Due]) -> None:
-        try:
-            engineer = await self._on_call(team)
-        except (Unavailable, DeadlineExceeded, UpstreamFailed) as error:
-            log.warning("oncall.unreachable", team=team, incidents=len(rows), error=error.detail)
-            await to_thread.run_sync(self._postpone_assignments, rows)
-            return
-        except _Refused as refusal:
-            log.warning("oncall.nobody", team=team, answer=str(refusal))
-            engineer = None
-        await to_thread.run_sync(partial(self._settle_assignments, rows, engineer=engineer))
-
-    async def _on_call(self, team: str) -> str:
+    async def _on_call(self, team: str) -> str | None:
+        """Who is on call for a team; ``None`` when on-call knows of nobody."""
         answer = await self._oncall.call(
             "GET", "/api/v1/oncall/current", at_most_s=CALL_TIMEOUT_S, params={"team": team}
         )
-        found = _accepted(answer.status_code, answer.text)
-        engineer = answer.json().get("engineer") if found else None
-        if not isinstance(engineer, str) or not engineer:
-            raise _Refused(answer.text[:200])
-        return engineer[:200]
+        _raise_for_later(answer.status_code)
+        found = answer.json() if answer.is_success else {}
+        engineer = found.get("engineer") if isinstance(found, dict) else None
+        if isinstance(engineer, str) and engineer:
+            return engineer[:NAME_LENGTH]
+        log.warning("oncall.nobody", team=team, status=answer.status_code, answer=answer.text[:200])
+        return None
 
     def _settle_assignments(self, rows: Sequence[Due], *, engineer: str | None) -> None:
         with self._database.transaction() as db:
@@ -142,39 +142,39 @@ class Outbox:
                     assign(db, row.incident_id, engineer=engineer, actor=ONCALL)
                 elif row.status != "resolved":
                     queue_page(db, row.incident_id, recipient=row.service)
-            db.execute(
-                update(outbox).where(outbox.c.id.in_([row.id for row in rows])).values(done_at=func.now())
-            )
+            db.execute(update(outbox).where(outbox.c.id.in_(_ids(rows))).values(done_at=func.now()))
 
     def _postpone_assignments(self, rows: Sequence[Due]) -> None:
         with self._database.transaction() as db:
             for row in rows:
                 if row.waited_s >= self._settings.page_anyway_after_s and row.status != "resolved":
                     queue_page(db, row.incident_id, recipient=row.service)
-        self._postpone(rows)
+            _postpone(db, rows)
 
     # Pages
 
-    async def _page_all(self, due: list[Due]) -> None:
-        await asyncio.gather(*(self._page(row) for row in due))
+    async def _page_all(self, due: list[Due]) -> bool:
+        """Have everybody told; false when notification is away for some."""
+        outcomes = await asyncio.gather(*(self._page(row) for row in due))
+        late = [row for row, outcome in zip(due, outcomes, strict=True) if outcome is None]
+        if late:
+            await to_thread.run_sync(self._postpone_pages, late)
+        return not late
 
-    async def _page(self, row: Due) -> None:
+    async def _page(self, row: Due) -> bool | None:
+        """Have one person told, and write down how that went; ``None`` when it has to be tried again."""
         if row.status == "resolved":
-            await to_thread.run_sync(partial(self._settle_page, row, what="page_dropped"))
-            return
-        try:
-            await self._notify(row)
-        except (Unavailable, DeadlineExceeded, UpstreamFailed) as error:
-            log.warning("notification.unreachable", incident_id=row.incident_id, error=error.detail)
-            await to_thread.run_sync(self._postpone, [row])
-            return
-        except _Refused as refusal:
-            log.error("notification.refused", incident_id=row.incident_id, answer=str(refusal))
-            await to_thread.run_sync(partial(self._settle_page, row, what="page_refused"))
-            return
-        await to_thread.run_sync(partial(self._settle_page, row, what="paged"))
+            what = "page_dropped"
+        else:
+            try:
+                what = await self._notify(row)
+            except (Unavailable, DeadlineExceeded, UpstreamFailed) as error:
+                log.warning("notification.unreachable", incident_id=row.incident_id, error=error.detail)
+                return None
+        await to_thread.run_sync(partial(self._settle_page, row, what=what))
+        return True
 
-    async def _notify(self, row: Due) -> None:
+    async def _notify(self, row: Due) -> str:
         answer = await self._notification.call(
             "POST",
             "/api/v1/notify",
@@ -187,7 +187,20 @@ class Outbox:
             },
             headers={"Idempotency-Key": str(row.id)},
         )
-        _accepted(answer.status_code, answer.text)
+        _raise_for_later(answer.status_code)
+        if answer.is_success:
+            return "paged"
+        log.error(
+            "notification.refused",
+            incident_id=row.incident_id,
+            status=answer.status_code,
+            answer=answer.text[:200],
+        )
+        return "page_refused"
+
+    def _postpone_pages(self, rows: Sequence[Due]) -> None:
+        with self._database.transaction() as db:
+            _postpone(db, rows)
 
     def _settle_page(self, row: Due, *, what: str) -> None:
         with self._database.transaction() as db:
@@ -225,22 +238,22 @@ class Outbox:
         with self._database.transaction() as db:
             return [Due(**row) for row in db.execute(take).mappings()]
 
-    def _postpone(self, rows: Sequence[Due]) -> None:
-        with self._database.transaction() as db:
-            for row in rows:
-                wait = timedelta(seconds=retry_after_s(row.attempts))
-                db.execute(update(outbox).where(outbox.c.id == row.id).values(due_at=func.now() + wait))
+
+def _postpone(db: Connection, rows: Sequence[Due]) -> None:
+    """Due again after half a second, twice as long after each further attempt, at most five seconds."""
+    wait_s = func.least(FIRST_RETRY_S * func.power(2, func.least(outbox.c.attempts - 1, 10)), RETRY_AT_MOST_S)
+    db.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(_ids(rows)))
+        .values(due_at=func.now() + wait_s * timedelta(seconds=1))
+    )
 
 
-def retry_after_s(attempts: int) -> float:
-    """How long to wait after so many attempts: half a second, doubled each time, five at most."""
-    return min(FIRST_RETRY_S * 2.0 ** min(attempts - 1, 10), RETRY_AT_MOST_S)
+def _ids(rows: Sequence[Due]) -> list[UUID]:
+    return [row.id for row in rows]
 
 
-def _accepted(status: int, text: str) -> bool:
-    """True for 2xx. Raises ``UpstreamFailed`` for what may go well later, ``_Refused`` for what will not."""
+def _raise_for_later(status: int) -> None:
+    """Raise ``UpstreamFailed`` for an answer that may be another one later."""
     if status in (408, 425, 429) or status >= 500:
         raise UpstreamFailed(f"status {status}")
-    if not 200 <= status < 300:
-        raise _Refused(f"status {status}: {text[:200]}")
-    return True

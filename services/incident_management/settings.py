@@ -2,10 +2,8 @@
 
 from pydantic import Field
 
+from services.common.catalog import service
 from services.common.settings import ServiceSettings, mode_alias
-
-ONCALL_PORT = 8003
-NOTIFICATION_PORT = 8004
 
 
 class IncidentSettings(ServiceSettings):
@@ -15,8 +13,8 @@ class IncidentSettings(ServiceSettings):
     failure_mode: str = Field(default="none", validation_alias=mode_alias("INCIDENT_MANAGEMENT"))
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     """A batch of incidents is bigger than other requests."""
-    oncall_service_url: str = f"http://127.0.0.1:{ONCALL_PORT}"
-    notification_service_url: str = f"http://127.0.0.1:{NOTIFICATION_PORT}"
+    oncall_service_url: str = f"http://127.0.0.1:{service('oncall-service').port}"
+    notification_service_url: str = f"http://127.0.0.1:{service('notification-service').port}"
     page_channel: str = "console"
     """The channel that pages go to."""
     page_anyway_after_s: float = Field(default=10.0, ge=0)

@@ -5,20 +5,20 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Header, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 
 from services.common.app import ServiceParts, create_service
 from services.common.catalog import BASELINE_RELEASE
 from services.common.client import new_client
 from services.common.database import Database
 from services.common.errors import responses
+from services.common.fields import IdempotencyKey, Line
 from services.notification.dispatcher import Dispatcher
 from services.notification.metrics import notifications
 from services.notification.outbox import Outbox
 from services.notification.receivers import receivers
 from services.notification.schemas import (
     Channel,
-    Line,
     NewNotification,
     NotificationDetail,
     NotificationPage,
@@ -30,14 +30,6 @@ from services.notification.settings import NotificationSettings
 NAME = "notification-service"
 SCHEMA = "notification"
 POOL_SIZE = 10
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        pattern=r"^[\x21-\x7e]{1,128}$",
-        description="Makes a repeated request safe: it is one notification, and has the same answer.",
-    ),
-]
 
 router = APIRouter(prefix="/api/v1")
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.common.fields import Line
+
 Channel = Literal["console", "email", "webhook", "chat"]
 Status = Literal["queued", "delivered", "dead"]
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""A line of text: Postgres takes no NUL, and a mail header no line break."""
 
 
 class NewNotification(BaseModel):

@@ -28,8 +28,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 Team = Annotated[
     str,
     Field(
-        max_length=64,
-        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$",
+        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,99})$",
         examples=["payment"],
         description="A service's name; * stands for every team without its own.",
     ),
@@ -39,7 +38,7 @@ Channel = Literal["console", "email", "webhook", "chat"]
 
 def _only_text(value: Any) -> Any:
     if not isinstance(value, str):
-        raise ValueError("must be text")  # noqa: TRY004 (pydantic maps a ValueError, and lets a TypeError out)
+        raise ValueError("must be text")
     return value
 
 
@@ -332,6 +331,13 @@ class OpenIncident(BaseModel):
 
 
 class IncidentPage(BaseModel):
-    """What is read of a page of incidents."""
+    """What is read of a page of incidents; ``next_offset`` is null on the last page."""
 
     items: list[OpenIncident]
+    next_offset: int | None = None
+
+
+class NotifyReceipt(BaseModel):
+    """What is read of the notification service's answer."""
+
+    delivery_id: UUID

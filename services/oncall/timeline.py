@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Literal
 from uuid import UUID
 
@@ -14,7 +15,7 @@ LOOK_AHEAD = timedelta(days=400)
 
 
 @dataclass(frozen=True)
-class Override:
+class StandIn:
     """Somebody stands in from ``starts_at`` until just before ``ends_at``.
 
     Of several that hold, the one with the highest ``rank`` wins: one for the
@@ -48,7 +49,7 @@ class Plan:
     """What decides who is on call for a team: ``source`` is the rotation's own."""
 
     rotation: Rotation
-    overrides: Sequence[Override]
+    overrides: Sequence[StandIn]
     source: Source
 
     def turns(self, *, since: datetime, until: datetime) -> list[Turn]:
@@ -63,7 +64,7 @@ class Plan:
         turns: list[Turn] = []
         remaining = iter(own)
         shift = next(remaining, None)
-        for begins, ends in zip(ordered, ordered[1:], strict=False):
+        for begins, ends in pairwise(ordered):
             while shift is not None and shift.until <= begins:
                 shift = next(remaining, None)
             assert shift is not None

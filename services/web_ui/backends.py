@@ -73,6 +73,10 @@ class Backend:
         got = await self._call(method, path, at_most_s=at_most_s, json=json, headers=sent)
         return self._parsed(got, answer)
 
+    async def remove(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
+        """DELETE ``path``. Raises ``Away`` or ``Refused``."""
+        await self._call("DELETE", path, at_most_s=CHANGE_S, headers=dict(headers or {}))
+
     async def ping(self) -> None:
         """Ask for its health. Raises ``Away`` or ``Refused`` if it is not well."""
         await self._call("GET", self.health_path, at_most_s=READ_S)

@@ -1,5 +1,6 @@
 """The options of the small line charts (Apache ECharts), with incidents marked in them."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -27,10 +28,11 @@ def line_chart(
     Colours are CSS variables, which the SVG renderer passes on to the browser:
     so a chart follows the theme by itself.
     """
-    highest = max([at_least, *(value for _, value in points if value is not None)])
+    highest = _round_up(max([at_least, *(value for _, value in points if value is not None)]))
     axis = {"axisLine": {"lineStyle": {"color": _GRID}}, "axisTick": {"show": False}}
     return {
         "animation": False,
+        "useUTC": True,
         "textStyle": {"fontFamily": "inherit"},
         "grid": {"left": 4, "right": 10, "top": 16, "bottom": 4, "containLabel": True},
         "aria": {"enabled": True, "label": {"description": f"{name} over the last 30 minutes"}},
@@ -96,6 +98,12 @@ def _marks(incidents: Sequence[Incident], *, start: datetime, end: datetime) -> 
         "markArea": {"silent": True, "label": {"show": False}, "data": bands},
         "markLine": {"silent": True, "symbol": "none", "label": {"show": False}, "data": edges},
     }
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 4, 6, 8 times a power of ten, so that half of it reads well, too."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value * (1 - 1e-9))
 
 
 def _ended(incident: Incident, now: datetime) -> datetime:

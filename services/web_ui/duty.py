@@ -72,6 +72,10 @@ class Duty:
             "POST", "/api/v1/overrides", Override, json=override, headers={"X-Actor": actor}
         )
 
+    async def end(self, override: Override, *, actor: str) -> None:
+        """Take an override back. Raises ``Refused`` or ``Away``."""
+        await self._backend.remove(f"/api/v1/overrides/{override.id}", headers={"X-Actor": actor})
+
     async def _timeline(self, team: str, now: datetime) -> DutyTimeline:
         params = {"team": team, "from": now.isoformat(), "to": (now + HORIZON).isoformat()}
         return await self._backend.read("/api/v1/oncall/timeline", DutyTimeline, params=params)

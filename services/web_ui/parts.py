@@ -1,6 +1,8 @@
 """Small parts that several pages show."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
@@ -28,6 +30,19 @@ def set_attributes(element: ui.element, **attributes: str) -> None:
 def icon(name: str) -> None:
     """A picture that says nothing that is not written beside it."""
     ui.icon(name).props("aria-hidden=true")
+
+
+def button(
+    text: str,
+    on_click: Callable[..., object],
+    *,
+    look: Literal["solid", "outline", "flat"] = "solid",
+    symbol: str = "",
+) -> ui.button:
+    """A button in the console's own colours: Quasar's do not follow the theme."""
+    made = ui.button(text, on_click=on_click, color=None, icon=symbol or None)
+    made.props("no-caps unelevated" if look == "solid" else f"no-caps {look}")
+    return made.classes(f"button-{look}")
 
 
 def severity_badge(severity: Severity) -> TextElement:

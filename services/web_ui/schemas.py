@@ -26,8 +26,20 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def _readable(value: str) -> str:
-    return _WORDS.get(value, value)
+_SENTENCES: Mapping[str, str] = {
+    "created": "opened the incident",
+    "status": "→ {after}",
+    "assigned_to": "assigned it to {after}",
+    "note": "wrote a note",
+    "paged": "paged {after}",
+    "page_dropped": "did not page {after} any more: it was acknowledged",
+    "page_refused": "could not page {after}",
+    "postmortem": "wrote the postmortem",
+    "reopened_from": "reopened it from an earlier incident",
+    "reopened_as": "reopened it as a new incident",
+    "alert_resolved": "says that this is over: {after}",
+}
+"""How each kind of entry of incident-management's timeline reads."""
 
 
 class Incident(BaseModel):
@@ -96,12 +108,10 @@ class TimelineEntry(BaseModel):
     @property
     def sentence(self) -> str:
         """What happened, to follow the actor's name."""
-        what = self.what.replace("_", " ")
-        if self.before is not None and self.after is not None:
-            return f"{what}: {_readable(self.before)} → {_readable(self.after)}"
-        if self.after is not None:
-            return f"{what}: {_readable(self.after)}"
-        return what
+        after = _WORDS.get(self.after or "", self.after or "nobody")
+        if self.what == "severity" and self.before:
+            return f"changed the severity from {_WORDS.get(self.before, self.before)} to {after}"
+        return _SENTENCES.get(self.what, self.what.replace("_", " ") + ": {after}").format(after=after)
 
 
 class IncidentDetail(Incident):

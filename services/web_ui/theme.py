@@ -14,7 +14,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from services.web_ui.backends import Away
-from services.web_ui.parts import icon, set_attributes, tag
+from services.web_ui.parts import button, icon, set_attributes, tag
 from services.web_ui.readings import Reading
 from services.web_ui.text import clock
 
@@ -112,8 +112,8 @@ async def ask_line(
 
         field.on("keydown.enter", submit)
         with tag("div", classes="dialog-actions"):
-            ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
-            ui.button(action, on_click=submit).props("unelevated no-caps")
+            button("Cancel", lambda: dialog.submit(None), look="flat")
+            button(action, submit)
     answer: str | None = await dialog
     dialog.delete()
     return answer
@@ -181,7 +181,7 @@ def frame(current: str, *, title: str) -> Iterator[Frame]:
         _theme_button(visitor, dark)
         _name_button(visitor)
     problems = Problems()
-    with tag("main"):
+    with tag("div", classes="page"):
         yield Frame(visitor, problems)
 
 
@@ -195,12 +195,10 @@ def _navigation(current: str) -> None:
 
 
 def _theme_button(visitor: Visitor, dark: ui.dark_mode) -> None:
-    button = ui.button().props("flat round dense").classes("top-button")
-
     def show() -> None:
         symbol, value = _THEMES[visitor.theme]
         label = f"Theme: {visitor.theme}"
-        set_attributes(button, icon=symbol, aria_label=label, title=label)
+        set_attributes(turner, icon=symbol, aria_label=label, title=label)
         dark.set_value(value)
 
     def turn() -> None:
@@ -209,19 +207,15 @@ def _theme_button(visitor: Visitor, dark: ui.dark_mode) -> None:
         _remember(THEME_COOKIE, visitor.theme)
         show()
 
-    button.on_click(turn)
+    turner = button("", turn, look="flat").props("round dense")
     show()
 
 
 def _name_button(visitor: Visitor) -> None:
-    button = (
-        ui.button(on_click=visitor.ask)
-        .props("flat dense no-caps icon=account_circle")
-        .classes("top-button who")
-    )
+    namer = button("", visitor.ask, look="flat", symbol="account_circle").props("dense")
 
     def show() -> None:
-        button.set_text(visitor.name or "Your name")
+        namer.set_text(visitor.name or "Your name")
 
     visitor.on_name = show
     show()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from services.alert_ingestion.arrival import Arrival, Resolution
-from services.alert_ingestion.schemas import MAX_LABEL_VALUE, MAX_LABELS, MAX_MESSAGE
+from services.alert_ingestion.schemas import FIRST_TIME, LAST_TIME, MAX_LABEL_VALUE, MAX_LABELS, MAX_MESSAGE
 from services.common.fields import Severity
 
 Event = Arrival | Resolution
@@ -39,7 +39,7 @@ def message(*candidates: object) -> str:
 
 
 def service_name(*candidates: object) -> str:
-    """The first candidate that is a service's name, once other signs than letters, digits and ``._-`` are gone."""
+    """The first candidate with a service's name in it: letters, digits and ``._-``."""
     names = (re.sub(r"[^A-Za-z0-9._-]+", "-", str(one)).strip("-._") for one in candidates if one)
     return next((name[:MAX_NAME] for name in names if name), UNKNOWN_SERVICE)
 
@@ -51,5 +51,8 @@ def labels(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def in_utc(time: datetime | None) -> datetime | None:
-    """A time with its zone; one without is taken for UTC."""
-    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
+    """A time with its zone, UTC if it has none; ``None`` for one that cannot be kept, such as year 1."""
+    if time is None:
+        return None
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return aware if FIRST_TIME <= aware <= LAST_TIME else None

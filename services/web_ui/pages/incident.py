@@ -1,6 +1,6 @@
 """The page of one incident: what happened, what was done, and the buttons to do more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from nicegui.elements.mixins.text_element import TextElement
 from services.web_ui.actions import KEYS, change, reopen
 from services.web_ui.incidents import Incidents
 from services.web_ui.parts import (
+    button,
     empty_state,
     icon,
     section,
@@ -26,6 +27,8 @@ from services.web_ui.text import duration, moment
 from services.web_ui.theme import Frame, ask_line, frame, on_key
 
 REFRESH_S = 1.0
+_UNKNOWN = ("search_off", "There is no such incident.", "Its address may have been cut short.")
+_AWAY = ("cloud_off", "The incident cannot be read.", "This page fills itself as soon as it can be.")
 _BUTTONS: dict[Status, tuple[str, str]] = {
     "acknowledged": ("Acknowledge", "a"),
     "in_progress": ("In progress", ""),
@@ -59,6 +62,7 @@ class _IncidentPage:
         with tag("p", classes="back"), tag("a", href="/"):
             icon("arrow_back")
             tag("span", "Incidents")
+        self._is_said_unknown: bool | None = None
         self._missing = tag("div")
         with self._missing:
             tag("p", "Loading the incident…", classes="muted loading")
@@ -79,15 +83,12 @@ class _IncidentPage:
         self._buttons: dict[Status, ui.button] = {}
         with tag("div", classes="actions"):
             for status, (text, key) in _BUTTONS.items():
-                button = ui.button(on_click=lambda status=status: self._go_to(status)).props(
-                    "no-caps unelevated"
-                )
-                with button:
-                    tag("span", text)
+                made = button(text, lambda status=status: self._go_to(status))
+                with made:
                     if key:
                         tag("kbd", key, aria_hidden="true")
-                self._buttons[status] = button
-            self._reopen = ui.button("Reopen", on_click=self._open_again).props("no-caps outline")
+                self._buttons[status] = made
+            self._reopen = button("Reopen", self._open_again, look="outline")
             self._linked = tag("span", classes="muted")
 
     async def _refresh(self) -> None:
@@ -106,24 +107,18 @@ class _IncidentPage:
         self._notes.show(incident.notes)
         self._timeline.show(incident.timeline)
         self._alerts.show(incident.alerts, incident.alert_count, queries.value or {})
-        for status, button in self._buttons.items():
-            button.set_enabled(incident.may_become(status))
+        for status, made in self._buttons.items():
+            made.set_enabled(incident.may_become(status))
         self._reopen.set_visibility(incident.status == "resolved" and incident.reopened_as is None)
         self._show_links(incident)
 
     def _say_missing(self, *, is_unknown: bool) -> None:
+        if self._is_said_unknown == is_unknown:
+            return
+        self._is_said_unknown = is_unknown
         self._missing.clear()
         with self._missing:
-            if is_unknown:
-                empty_state(
-                    "search_off", "There is no such incident.", "Its address may have been cut short."
-                )
-            else:
-                empty_state(
-                    "cloud_off",
-                    "The incident cannot be read.",
-                    "This page fills itself as soon as it can be.",
-                )
+            empty_state(*(_UNKNOWN if is_unknown else _AWAY))
 
     def _show_links(self, incident: IncidentDetail) -> None:
         self._linked.clear()
@@ -182,7 +177,7 @@ class _Head:
 class _Figures:
     """The figures under the title: age, who has it, time to acknowledge, time to resolve."""
 
-    def __init__(self, *, assign: object, take: object) -> None:
+    def __init__(self, *, assign: Callable[[], object], take: Callable[[], object]) -> None:
         with tag("dl", classes="figures"):
             self._age = _figure("Open for", "")
             self._mtta = _figure("MTTA", "from the opening to the acknowledgement")
@@ -192,8 +187,8 @@ class _Figures:
                 with tag("dd"):
                     self._assignee = tag("span", classes="assignee")
                     with tag("span", classes="small-buttons"):
-                        ui.button("Take it", on_click=take).props("flat dense no-caps")  # type: ignore[arg-type]
-                        ui.button("Assign…", on_click=assign).props("flat dense no-caps")  # type: ignore[arg-type]
+                        button("Take it", take, look="flat").props("dense")
+                        button("Assign…", assign, look="flat").props("dense")
 
     def show(self, incident: IncidentDetail) -> None:
         self._assignee.set_text(incident.assigned_to or "nobody yet")
@@ -226,7 +221,7 @@ def _show_figure(figure: TextElement, seconds: float | None, *, by: str | None, 
 
 
 class _Notes:
-    def __init__(self, write: object) -> None:
+    def __init__(self, write: Callable[[str], Awaitable[bool]]) -> None:
         self._write = write
         with section("Notes"):
             self._field = (
@@ -238,13 +233,13 @@ class _Notes:
             self._field.on("keydown.ctrl.enter", self._submit)
             with tag("div", classes="note-actions"):
                 tag("span", "Ctrl+Enter saves", classes="muted")
-                ui.button("Add note", on_click=self._submit).props("no-caps unelevated dense")
+                button("Add note", self._submit).props("dense")
             self._list = tag("div", classes="notes")
         self._shown: Sequence[Note] | None = None
 
     async def _submit(self) -> None:
         text = (self._field.value or "").strip()
-        if text and await self._write(text):  # type: ignore[operator]
+        if text and await self._write(text):
             self._field.set_value("")
 
     def show(self, notes: Sequence[Note]) -> None:

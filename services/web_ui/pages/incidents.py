@@ -18,7 +18,7 @@ from services.web_ui.theme import Frame, frame, on_key
 REFRESH_S = 1.0
 SEARCH_PAUSE_MS = 150
 _STATUS_CHOICES = {"active": "Active", **dict[str, str](STATUSES.items()), "all": "All"}
-_SEVERITY_CHOICES = {"": "Every severity", **dict[str, str](SEVERITIES.items())}
+_SEVERITY_CHOICES = {"": "All", **dict[str, str](SEVERITIES.items())}
 _WANTED: dict[str, tuple[Status, ...]] = {"active": ACTIVE, **{name: (name,) for name in STATUSES}, "all": ()}
 _EMPTY = {
     "away": ("cloud_off", "The incidents cannot be read.", "This page fills itself as soon as they can be."),
@@ -93,7 +93,7 @@ class _IncidentsPage:
         ui.timer(REFRESH_S, self._refresh)
 
     def _add_filters(self, *, is_searching: bool) -> None:
-        services = {"": "Every service"} | {service.name: service.name for service in SERVICES}
+        services = {"": "All"} | {service.name: service.name for service in SERVICES}
         services.setdefault(self._choice.service, self._choice.service)
         with tag("div", classes="filters", role="search"):
             search = ui.input(
@@ -182,10 +182,10 @@ class _IncidentList:
     """The rows: each stays the same element while its incident is in the list, so that focus stays too."""
 
     def __init__(self) -> None:
-        with tag("div", classes="incident-list", role="region", aria_label="Incidents") as self._box:
-            with tag("div", classes="incident-row column-heads", aria_hidden="true"):
-                for title in ("Severity", "Incident", "Service", "Status", "Assigned to", "Age"):
-                    tag("span", title)
+        self._box = tag("div", classes="incident-list", role="region", aria_label="Incidents")
+        with self._box, tag("div", classes="incident-row column-heads", aria_hidden="true"):
+            for title in ("Severity", "Incident", "Service", "Status", "Assigned to", "Age"):
+                tag("span", title)
         self._rows: dict[UUID, _Row] = {}
         self._is_first = True
 

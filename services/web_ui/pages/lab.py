@@ -9,7 +9,7 @@ from scenarios.model import MODES, NO_FAULT, Scenario
 from services.web_ui.actions import say
 from services.web_ui.backends import Refused
 from services.web_ui.lab import Lab, Outcome, Standing
-from services.web_ui.parts import icon, section, set_attributes, tag
+from services.web_ui.parts import button, icon, section, set_attributes, tag
 from services.web_ui.readings import Latest
 from services.web_ui.theme import frame
 
@@ -108,7 +108,7 @@ class _Controls:
             field = ui.input("Admin token", password=True).props("outlined dense autocomplete=off")
             field.classes("full-width").on("keydown.enter", lambda: self._unlock(field))
             with tag("div", classes="note-actions"):
-                ui.button("Unlock", on_click=lambda: self._unlock(field)).props("no-caps unelevated")
+                button("Unlock", lambda: self._unlock(field))
 
     async def _unlock(self, field: ui.input) -> None:
         token = (field.value or "").strip()
@@ -138,9 +138,7 @@ class _Controls:
             for scenario in self._scenarios.values():
                 if scenario.faults:
                     self._add_scenario(scenario)
-            ui.button("Everything back to the baseline", on_click=self._restore_all).props(
-                "no-caps unelevated icon=restart_alt"
-            )
+            button("Everything back to the baseline", self._restore_all, symbol="restart_alt")
         with section("One failure mode"):
             self._add_mode_form()
         ui.timer(REFRESH_S, self._refresh_modes)
@@ -151,8 +149,8 @@ class _Controls:
                 tag("strong", scenario.title)
                 faults = ", ".join(f"{fault.service}: {fault.mode}" for fault in scenario.faults)
                 tag("p", f"{scenario.name} · {scenario.difficulty} · {faults}", classes="muted")
-            button = ui.button("Start", on_click=lambda: self._start(scenario)).props("no-caps outline")
-            set_attributes(button, aria_label=f"Start {scenario.name}")
+            starter = button("Start", lambda: self._start(scenario), look="outline")
+            set_attributes(starter, aria_label=f"Start {scenario.name}")
 
     def _add_mode_form(self) -> None:
         choices = {
@@ -174,8 +172,8 @@ class _Controls:
                 _report(await self._lab.restore([service], token=self._token))
                 await self._refresh_modes()
 
-            ui.button("Switch", on_click=enter).props("no-caps outline")
-            ui.button("Baseline", on_click=restore).props("no-caps outline")
+            button("Switch", enter, look="outline")
+            button("Baseline", restore, look="outline")
 
     async def _start(self, scenario: Scenario) -> None:
         say(f"Starting {scenario.name}…")

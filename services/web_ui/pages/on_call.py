@@ -7,9 +7,9 @@ from nicegui import ui
 from services.web_ui.actions import say
 from services.web_ui.backends import BackendError
 from services.web_ui.duty import EVERY_TEAM, TEAMS, Duty, Rota
-from services.web_ui.parts import countdown, empty_state, section, tag
+from services.web_ui.parts import button, countdown, empty_state, section, set_attributes, tag
 from services.web_ui.readings import Latest
-from services.web_ui.schemas import DutyTimeline
+from services.web_ui.schemas import DutyTimeline, Override
 from services.web_ui.text import moment
 from services.web_ui.theme import LINE, Frame, frame
 
@@ -67,7 +67,7 @@ class _OnCallPage:
             for field in (self._team, self._lasting):
                 field.props("outlined dense options-dense behavior=menu")
             self._engineer.props("outlined dense maxlength=100 autocomplete=off")
-            ui.button("Put on call", on_click=self._stand_in).props("no-caps unelevated")
+            button("Put on call", self._stand_in)
 
     async def _stand_in(self) -> None:
         engineer = (self._engineer.value or "").strip()
@@ -121,7 +121,32 @@ class _OnCallPage:
         with self._handoffs:
             _add_handoffs(rota)
         with self._overrides:
-            _add_overrides(rota)
+            self._add_overrides(rota)
+
+    def _add_overrides(self, rota: Rota) -> None:
+        if not rota.overrides:
+            tag("p", "Nobody stands in for anybody. Below, somebody can be put on call.", classes="muted")
+        for override in sorted(rota.overrides, key=lambda override: override.starts_at):
+            with tag("div", classes="duty"):
+                tag("strong", override.engineer)
+                everybody = override.team == EVERY_TEAM
+                tag("span", "every team" if everybody else override.team, classes="muted")
+                tag("span", f"{moment(override.starts_at)} – {moment(override.ends_at)}", classes="figure")
+                if override.reason:
+                    tag("span", override.reason, classes="muted")
+                ending = button("End", lambda override=override: self._end(override), look="flat")
+                set_attributes(ending.props("dense"), aria_label=f"End {override.engineer}'s override")
+
+    async def _end(self, override: Override) -> None:
+        actor = await self._parts.visitor.known()
+        if actor is None:
+            return
+        try:
+            await self._duty.end(override, actor=actor)
+        except BackendError as error:
+            say(f"Not ended: {error}", kind="negative")
+        self._rota.forget()
+        await self._refresh()
 
 
 def _add_duty(timeline: DutyTimeline) -> None:
@@ -154,20 +179,3 @@ def _add_handoffs(rota: Rota) -> None:
                 tag("strong", handoff.engineer)
             everybody = len(handoff.teams) == len(rota.timelines)
             tag("span", "every team" if everybody else ", ".join(handoff.teams), classes="muted")
-
-
-def _add_overrides(rota: Rota) -> None:
-    if not rota.overrides:
-        tag(
-            "p",
-            "Nobody stands in for anybody. Below you can put somebody on call for a while.",
-            classes="muted",
-        )
-    for override in sorted(rota.overrides, key=lambda override: override.starts_at):
-        with tag("div", classes="duty"):
-            tag("strong", override.engineer)
-            team = "every team without its own schedule" if override.team == EVERY_TEAM else override.team
-            tag("span", team, classes="muted")
-            tag("span", f"{moment(override.starts_at)} – {moment(override.ends_at)}", classes="figure")
-            if override.reason:
-                tag("span", override.reason, classes="muted")

@@ -16,7 +16,9 @@ from services.web_ui.signals import GoldenSignals, Point, Signals, last
 from services.web_ui.theme import Frame, frame
 
 REFRESH_S = 5.0
-_SHOP_FIRST = ("gateway", "profile", "payment", "inventory", "fraud", "dns")
+SHOP = ("gateway", "profile", "payment", "inventory", "fraud", "dns")
+"""The shop's services in the order of a request."""
+PLATFORM = tuple(service.name for service in SERVICES if service.name not in SHOP)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class _ShopPage:
             tag("h1", "Shop")
             tag("span", "the last 30 minutes; coloured bands are incidents", classes="muted")
         self._note = tag("p", "Loading the signals…", classes="muted loading")
-        self._services = {name: _ServiceSignals(name) for name in _names()}
+        self._services = {name: _ServiceSignals(name) for name in SHOP}
+        tag("h2", "The incident platform", classes="group")
+        self._services |= {name: _ServiceSignals(name) for name in PLATFORM}
         ui.timer(REFRESH_S, self._refresh)
 
     async def _refresh(self) -> None:
@@ -69,12 +73,6 @@ class _ShopPage:
             shown.show(signals.value, own)
 
 
-def _names() -> list[str]:
-    """The shop's services in a request's order, then the others."""
-    others = [service.name for service in SERVICES if service.name not in _SHOP_FIRST]
-    return [*_SHOP_FIRST, *others]
-
-
 class _ServiceSignals:
     """One service's line of charts."""
 
@@ -84,8 +82,9 @@ class _ServiceSignals:
             with tag("div", classes="signals-head"):
                 tag("h2", name)
                 self._incidents = tag("span", classes="badges")
-            with tag("div", classes="charts"):
+            with tag("div", classes="charts") as self._plots:
                 self._charts = [_Chart(signal) for signal in SIGNALS]
+            self._none = tag("p", "No HTTP requests in the last 30 minutes.", classes="muted")
         self._box.set_visibility(False)
         self._shown: object = None
 
@@ -96,6 +95,8 @@ class _ServiceSignals:
             return
         self._shown = (signals, incidents)
         own = signals.by_service.get(self._name, GoldenSignals())
+        self._plots.set_visibility(bool(own.rate))
+        self._none.set_visibility(not own.rate)
         for chart in self._charts:
             chart.show(getattr(own, chart.signal.field), incidents, signals)
         self._incidents.clear()

@@ -1,0 +1,179 @@
+"""The escalator: looks at the open critical incidents, takes the steps that are due, and has them told.
+
+All it knows is in Postgres. A step's id is its idempotency key at the
+notification service, so neither a restart nor a second process tells anybody
+twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Set
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+import httpx
+import structlog
+from anyio import to_thread
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.common.client import Dependency
+from services.common.errors import ServiceError, UpstreamFailed
+from services.oncall.escalations import Escalations
+from services.oncall.metrics import escalations as escalations_total
+from services.oncall.metrics import escalations_pending
+from services.oncall.rota import Clock, utc_now
+from services.oncall.schemas import Escalation, IncidentPage, NotifyReceipt, OpenIncident
+
+log = structlog.get_logger()
+
+CALL_TIMEOUT_S = 3.0
+PAGE_SIZE = 200
+
+
+class Escalator:
+    """Escalates while it runs; looks every ``poll_s`` seconds, and when woken."""
+
+    def __init__(
+        self,
+        escalations: Escalations,
+        *,
+        incidents: Dependency,
+        notifications: Dependency,
+        poll_s: float,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._escalations = escalations
+        self._incidents = incidents
+        self._notifications = notifications
+        self._poll_s = poll_s
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wake(self) -> None:
+        """Look at once; may be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Escalate while the block lasts."""
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.create_task(self._keep_looking())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await self._incidents.aclose()
+            await self._notifications.aclose()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._poll_s)
+            self._woken.clear()
+            try:
+                unacknowledged = await self._take_due()
+                await self._tell_pending(unacknowledged)
+                escalations_pending.set(await to_thread.run_sync(self._escalations.pending_count))
+            except (ServiceError, SQLAlchemyError) as error:
+                log.warning("escalation.postponed", error=str(error).partition("\n")[0])
+
+    async def _take_due(self) -> Set[str]:
+        """Take what is due; the ids of the incidents that wait for somebody, none when they cannot be had."""
+        try:
+            incidents = await self._unacknowledged()
+        except ServiceError as error:
+            log.warning("escalation.incidents_unknown", error=error.detail)
+            return frozenset()
+        now = self._clock()
+        for step in await to_thread.run_sync(lambda: self._escalations.take_due(incidents, now=now)):
+            escalations_total.labels(step.origin).inc()
+            log.warning("incident.escalated", **_named(step))
+        return {str(incident.id) for incident in incidents}
+
+    async def _unacknowledged(self) -> list[OpenIncident]:
+        found: list[OpenIncident] = []
+        offset: int | None = 0
+        while offset is not None:
+            params = {"status": "open", "severity": "critical", "limit": PAGE_SIZE, "offset": offset}
+            answer = await self._incidents.call(
+                "GET", "/api/v1/incidents", at_most_s=CALL_TIMEOUT_S, params=params
+            )
+            page = _incident_page(answer)
+            found += page.items
+            offset = page.next_offset
+        return found
+
+    async def _tell_pending(self, unacknowledged: Set[str]) -> None:
+        for step in await to_thread.run_sync(self._escalations.pending):
+            is_wanted = step.origin == "manual" or step.incident_id in unacknowledged
+            if not is_wanted and not await self._is_open(step.incident_id):
+                await self._cancel(step)
+                continue
+            await self._tell(step)
+
+    async def _cancel(self, step: Escalation) -> None:
+        if await to_thread.run_sync(lambda: self._escalations.settle(step.id, status="cancelled")):
+            log.info("escalation.cancelled", **_named(step))
+
+    async def _is_open(self, incident_id: str) -> bool:
+        """Whether nobody has acknowledged an incident yet; one that is not known needs nobody."""
+        answer = await self._incidents.call(
+            "GET", f"/api/v1/incidents/{incident_id}", at_most_s=CALL_TIMEOUT_S
+        )
+        if answer.status_code == 404:
+            return False
+        if answer.status_code != 200:
+            raise UpstreamFailed(f"incident-management: status {answer.status_code}")
+        return bool(answer.json()["status"] == "open")
+
+    async def _tell(self, step: Escalation) -> None:
+        answer = await self._notifications.call(
+            "POST",
+            "/api/v1/notify",
+            at_most_s=CALL_TIMEOUT_S,
+            json={
+                "incident_id": step.incident_id,
+                "channel": step.channel,
+                "recipient": step.engineer,
+                "message": step.message,
+            },
+            headers={"Idempotency-Key": str(step.id)},
+        )
+        delivery_id = _delivery_id(answer)
+        if await to_thread.run_sync(
+            lambda: self._escalations.settle(step.id, status="notified", delivery_id=delivery_id)
+        ):
+            log.info("escalation.notified", **_named(step), delivery_id=str(delivery_id))
+
+
+def _incident_page(answer: httpx.Response) -> IncidentPage:
+    if answer.status_code != 200:
+        raise UpstreamFailed(f"incident-management: status {answer.status_code}")
+    try:
+        return IncidentPage.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise UpstreamFailed(
+            f"incident-management: {error.error_count()} fields are not as agreed"
+        ) from error
+
+
+def _delivery_id(answer: httpx.Response) -> UUID:
+    if answer.status_code != 202:
+        raise UpstreamFailed(f"notification-service: status {answer.status_code}")
+    try:
+        return NotifyReceipt.model_validate_json(answer.content).delivery_id
+    except ValidationError as error:
+        raise UpstreamFailed("notification-service: the answer is not as agreed") from error
+
+
+def _named(step: Escalation) -> dict[str, object]:
+    return {
+        "incident_id": step.incident_id,
+        "level": step.level,
+        "engineer": step.engineer,
+        "team": step.team,
+    }

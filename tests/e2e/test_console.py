@@ -1,0 +1,312 @@
+"""The console in a browser, over the real services: what a person on call does in an incident."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.conftest import Shop
+
+CHROMIUM = shutil.which("chromium")
+WITHIN_MS = 15_000
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"
+)
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def console(shop: Shop) -> Shop:
+    """incident-management and the console over it; nothing else of the lab is there."""
+    shop.start("incident-management", "web-ui")
+    return shop
+
+
+@pytest.fixture
+def visit(console: Shop, browser: Browser) -> Iterator[Visit]:
+    """Open a page in a browser of its own, as somebody of that name (or of none yet)."""
+    opened: list[BrowserContext] = []
+
+    def open_page(path: str = "/", *, name: str = "ana", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(WITHIN_MS)
+        opened.append(context)
+        if name:
+            context.add_cookies([{"name": "firedrill_name", "value": name, "url": console["web-ui"].url}])
+        page = context.new_page()
+        page.goto(console["web-ui"].url + path)
+        expect(page.locator(".loading:visible")).to_have_count(0, timeout=WITHIN_MS)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+
+
+def open_incident(console: Shop, title: str, *, service: str = "payment", severity: str = "critical") -> str:
+    answer = console["incident-management"].client.post(
+        "/api/v1/incidents", json={"title": title, "service": service, "severity": severity}
+    )
+    assert answer.status_code == 201
+    return str(answer.json()["id"])
+
+
+def incident(console: Shop, incident_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = (
+        console["incident-management"].client.get(f"/api/v1/incidents/{incident_id}").json()
+    )
+    return answer
+
+
+def sees(page: Page, text: str) -> None:
+    expect(page.get_by_text(text).first).to_be_visible(timeout=WITHIN_MS)
+
+
+def does_not_see(page: Page, text: str) -> None:
+    expect(page.get_by_text(text)).to_have_count(0, timeout=WITHIN_MS)
+
+
+def test_an_incident_is_walked_from_its_arrival_to_its_figures(console: Shop, visit: Visit) -> None:
+    page = visit("/")
+    sees(page, "Nothing is wrong.")
+
+    incident_id = open_incident(console, "Payments fail")
+    sees(page, "Payments fail")
+    page.get_by_role("link", name="Payments fail").click()
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
+
+    page.get_by_label("New note").fill("The name does not resolve")
+    page.get_by_role("button", name="Add note").click()
+    expect(page.locator(".note-text")).to_have_text("The name does not resolve", timeout=WITHIN_MS)
+    expect(page.get_by_label("New note")).to_have_value("")
+
+    page.locator("h1").click()
+    page.keyboard.press("r")
+    expect(page.locator(".incident-head .status")).to_have_text("Resolved", timeout=WITHIN_MS)
+    figures = page.locator(".figures")
+    expect(figures.locator(".figure-box", has_text="MTTA")).to_contain_text(re.compile(r"\d+ s by ana"))
+    expect(figures.locator(".figure-box", has_text="MTTR")).to_contain_text(re.compile(r"\d+ s by ana"))
+    expect(page.locator(".timeline")).to_contain_text("→ Resolved")
+    assert incident(console, incident_id)["status"] == "resolved"
+
+
+def test_the_key_a_acknowledges_the_incident_that_is_shown(console: Shop, visit: Visit) -> None:
+    incident_id = open_incident(console, "Payments fail")
+    page = visit(f"/incidents/{incident_id}")
+    expect(page.get_by_role("button", name="Acknowledge")).to_be_enabled()
+
+    page.keyboard.press("a")
+
+    expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
+    assert incident(console, incident_id)["acknowledged_by"] == "ana"
+
+
+def test_keys_act_on_the_row_that_was_chosen_in_the_list(console: Shop, visit: Visit) -> None:
+    older, newer = open_incident(console, "The older one"), open_incident(console, "The newer one")
+    page = visit("/")
+    sees(page, "The older one")
+
+    page.keyboard.press("a")
+    sees(page, "Choose an incident first")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+
+    expect(page.locator(f'[data-incident="{older}"]')).to_contain_text("Acknowledged", timeout=WITHIN_MS)
+    expect(page.locator(f'[data-incident="{older}"]')).to_be_focused()
+    assert incident(console, newer)["status"] == "open"
+
+
+def test_keys_typed_into_a_field_or_with_a_modifier_change_nothing(console: Shop, visit: Visit) -> None:
+    incident_id = open_incident(console, "Payments fail")
+    page = visit(f"/incidents/{incident_id}")
+
+    page.get_by_label("New note").press_sequentially("a rather long night /")
+    page.locator("h1").click()
+    page.keyboard.press("Alt+a")
+
+    expect(page.get_by_label("New note")).to_have_value("a rather long night /")
+    assert incident(console, incident_id)["status"] == "open"
+
+
+def test_a_visitor_without_a_name_is_asked_once(console: Shop, visit: Visit) -> None:
+    first, second = open_incident(console, "Payments fail"), open_incident(console, "Profiles are slow")
+    page = visit(f"/incidents/{first}", name="")
+
+    page.keyboard.press("a")
+    page.get_by_label("Name", exact=True).fill("Grace Hopper")
+    page.keyboard.press("Enter")
+    expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
+    page.goto(f"{console['web-ui'].url}/incidents/{second}")
+    expect(page.get_by_role("button", name="Acknowledge")).to_be_enabled(timeout=WITHIN_MS)
+    page.keyboard.press("a")
+    expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
+
+    assert {incident(console, one)["acknowledged_by"] for one in (first, second)} == {"Grace Hopper"}
+
+
+def test_the_one_who_acknowledges_second_learns_who_was_first(console: Shop, visit: Visit) -> None:
+    incident_id = open_incident(console, "Payments fail")
+    pages = [visit(f"/incidents/{incident_id}", name=name) for name in ("ana", "ben")]
+    for page in pages:
+        expect(page.get_by_role("button", name="Acknowledge")).to_be_enabled()
+
+    # A second acknowledgement before the second page has seen the first one: no pause in between.
+    for page in pages:
+        page.evaluate("emitEvent('console-key', {key: 'a', incident: null})")
+
+    winner = str(incident_after(console, incident_id, "acknowledged")["acknowledged_by"])
+    loser = pages[0] if winner == "ben" else pages[1]
+    expect(loser.get_by_role("alert").filter(has_text=winner)).to_be_visible(timeout=WITHIN_MS)
+    for page in pages:
+        expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
+
+
+def incident_after(console: Shop, incident_id: str, status: str) -> dict[str, Any]:
+    found = incident(console, incident_id)
+    for _ in range(150):
+        if found["status"] == status:
+            break
+        found = incident(console, incident_id)
+    assert found["status"] == status
+    return found
+
+
+def test_filters_narrow_the_list_and_stay_in_the_address(console: Shop, visit: Visit) -> None:
+    open_incident(console, "Payments fail", service="payment", severity="critical")
+    open_incident(console, "Profiles are slow", service="profile", severity="high")
+    page = visit("/")
+    sees(page, "Payments fail")
+
+    page.get_by_role("combobox", name="Severity").click()
+    page.get_by_role("option", name="High").click()
+    does_not_see(page, "Payments fail")
+    sees(page, "Profiles are slow")
+    expect(page).to_have_url(re.compile(r"severity=high"))
+    page.reload()
+    sees(page, "Profiles are slow")
+    does_not_see(page, "Payments fail")
+
+
+def test_a_slash_puts_the_cursor_into_the_search_from_any_page(console: Shop, visit: Visit) -> None:
+    open_incident(console, "Payments fail")
+    open_incident(console, "Profiles are slow")
+    page = visit("/lab")
+
+    page.keyboard.press("/")
+    search = page.get_by_label("Search incidents")
+    expect(search).to_be_focused(timeout=WITHIN_MS)
+    search.press_sequentially("SLOW prof")
+    does_not_see(page, "Payments fail")
+    sees(page, "Profiles are slow")
+    search.press("Escape")
+    page.keyboard.press("/")
+    expect(search).to_be_focused()
+
+
+def test_a_backend_that_is_down_is_named_and_its_return_is_seen(console: Shop, visit: Visit) -> None:
+    open_incident(console, "Payments fail")
+    page = visit("/")
+    sees(page, "Payments fail")
+
+    console["incident-management"].stop()
+    sees(page, "incident-management does not answer")
+    sees(page, "Payments fail")
+    console.start("incident-management")
+    does_not_see(page, "incident-management does not answer")
+    open_incident(console, "Profiles are slow")
+    sees(page, "Profiles are slow")
+
+
+def test_every_page_opens_with_no_backend_at_all_and_says_which_are_away(
+    shop: Shop, browser: Browser
+) -> None:
+    shop.start("web-ui")
+    page = browser.new_page()
+
+    for path, away in {
+        "/": "incident-management does not answer",
+        "/incidents/00000000-0000-4000-8000-000000000000": "incident-management does not answer",
+        "/shop": "prometheus does not answer",
+        "/on-call": "oncall-service does not answer",
+        "/lab": "0 of",
+    }.items():
+        page.goto(shop["web-ui"].url + path)
+        sees(page, away)
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/incidents/{id}", "/shop", "/on-call", "/lab"])
+def test_nothing_scrolls_sideways_on_a_telephone(console: Shop, visit: Visit, path: str, scheme: str) -> None:
+    incident_id = open_incident(
+        console, f"{'Averylongwordwithoutanyspace' * 4} and then the payments fail ", service="payment"
+    )
+    console["incident-management"].client.patch(
+        f"/api/v1/incidents/{incident_id}", json={"notes": "x" * 400, "assigned_to": "y" * 120}
+    )
+
+    page = visit(path.format(id=incident_id), viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page.wait_for_timeout(300)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.body.classList.contains('body--dark')") is (scheme == "dark")
+
+
+def test_nothing_is_fetched_from_anywhere_but_the_console(console: Shop, browser: Browser) -> None:
+    open_incident(console, "Payments fail")
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    for path in ("/", "/shop", "/on-call", "/lab"):
+        page.goto(console["web-ui"].url + path)
+        page.wait_for_load_state("networkidle")
+    page.close()
+
+    elsewhere = [url for url in asked if not url.startswith((console["web-ui"].url, "data:", "blob:"))]
+    assert asked
+    assert elsewhere == []
+
+
+def test_the_theme_that_was_chosen_is_kept_in_the_browser(visit: Visit) -> None:
+    page = visit("/", color_scheme="light")
+
+    page.get_by_role("button", name="Theme: auto").click()
+    expect(page.locator("body.body--dark")).to_have_count(1, timeout=WITHIN_MS)
+    page.reload()
+
+    expect(page.get_by_role("button", name="Theme: dark")).to_be_visible(timeout=WITHIN_MS)
+    expect(page.locator("body.body--dark")).to_have_count(1, timeout=WITHIN_MS)
+
+
+def test_an_alert_leads_to_its_trace_and_its_labels(console: Shop, visit: Visit) -> None:
+    console.start("alert-ingestion")
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    alert = {
+        "service": "payment",
+        "severity": "critical",
+        "message": "Payments fail",
+        "labels": {"alertname": "PaymentHighErrorRatio", "trace_id": trace_id, "region": "north"},
+    }
+    answer = console["alert-ingestion"].client.post("/api/v1/alerts", json=alert)
+
+    page = visit(f"/incidents/{answer.json()['incident_id']}")
+
+    sees(page, "PaymentHighErrorRatio")
+    sees(page, trace_id)
+    sees(page, "region=north")

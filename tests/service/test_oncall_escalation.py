@@ -1,0 +1,326 @@
+"""A critical incident that nobody acknowledges climbs its levels, each once, and stops when somebody does."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.conftest import RunningService, Shop
+
+Eventually = Callable[..., None]
+ONCALL = "oncall-service"
+QUICK = {"ESCALATION_DELAY": "0.5", "ESCALATION_POLL": "0.1"}
+LEVELS = [
+    {"target": "engineer", "engineer": "second"},
+    {"target": "engineer", "engineer": "third"},
+]
+
+
+@dataclass
+class Incidents:
+    """What an incident-management of the test's own knows; ``is_away`` answers everything with a 503."""
+
+    port: int
+    known: list[dict[str, Any]] = field(default_factory=list)
+    is_away: bool = False
+    lists: int = 0
+
+    def open(self, *, title: str = "Checkout fails", severity: str = "critical", age_s: float = 0) -> str:
+        """Open an incident of the service payment; its id."""
+        incident = {
+            "id": str(uuid.uuid4()),
+            "title": title,
+            "service": "payment",
+            "severity": severity,
+            "status": "open",
+            "assigned_to": "first",
+            "created_at": (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(),
+        }
+        self.known.insert(0, incident)
+        return str(incident["id"])
+
+    def move(self, incident_id: str, status: str) -> None:
+        """Acknowledge it, for instance."""
+        (incident,) = [one for one in self.known if one["id"] == incident_id]
+        incident["status"] = status
+
+    def answer(self, path: str) -> tuple[int, object]:
+        """Status and body for a GET."""
+        if self.is_away:
+            return 503, {"detail": "away"}
+        parts = urlsplit(path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path != "/api/v1/incidents":
+            found = [one for one in self.known if parts.path.endswith(one["id"])]
+            return (200, found[0]) if found else (404, {"detail": "unknown"})
+        self.lists += 1
+        fitting = [
+            one
+            for one in self.known
+            if (one["status"], one["severity"]) == (query["status"], query["severity"])
+        ]
+        offset, limit = int(query["offset"]), min(int(query["limit"]), 2)
+        more = offset + limit if len(fitting) > offset + limit else None
+        return 200, {
+            "items": fitting[offset : offset + limit],
+            "limit": limit,
+            "offset": offset,
+            "next_offset": more,
+        }
+
+
+@contextmanager
+def serving(port: int) -> Iterator[Incidents]:
+    """Serve incidents, two to a page, while the block lasts."""
+    incidents = Incidents(port)
+
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            status, content = incidents.answer(self.path)
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", port), Answer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield incidents
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def incidents(shop: Shop) -> Iterator[Incidents]:
+    """An incident-management of the test's own where the shop expects it."""
+    with serving(shop.port("incident-management")) as incidents:
+        yield incidents
+
+
+@pytest.fixture
+def oncall(shop: Shop, incidents: Incidents) -> RunningService:
+    """The service with a policy of two levels, and the real notification service behind it."""
+    shop.start("notification-service")
+    oncall = shop.start(ONCALL, **QUICK)
+    set_levels(oncall, LEVELS)
+    return oncall
+
+
+def set_levels(oncall: RunningService, levels: list[dict[str, Any]]) -> None:
+    answer = oncall.client.put("/api/v1/escalation-policies/payment", json={"levels": levels})
+    assert answer.status_code == 200
+
+
+def steps(oncall: RunningService, incident_id: str) -> list[tuple[int, str, str]]:
+    """Level, engineer and status of each step, the first one first."""
+    items = oncall.client.get("/api/v1/escalations", params={"incident_id": incident_id}).json()["items"]
+    return [(one["level"], one["engineer"], one["status"]) for one in reversed(items)]
+
+
+def told(shop: Shop, incident_id: str) -> list[str]:
+    """Whom the notification service was asked to tell, in order."""
+    answer = shop["notification-service"].client.get(
+        "/api/v1/notifications", params={"incident_id": incident_id, "limit": 200}
+    )
+    return [one["recipient"] for one in reversed(answer.json()["items"])]
+
+
+def rounds(incidents: Incidents, count: int) -> Callable[[], bool]:
+    """That the incidents were looked at so many times more."""
+    until = incidents.lists + count
+    return lambda: incidents.lists >= until
+
+
+def test_an_unacknowledged_critical_incident_climbs_every_level_once(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    incident_id = incidents.open()
+
+    eventually(lambda: told(shop, incident_id) == ["second", "third"])
+
+    eventually(rounds(incidents, 10))
+    assert told(shop, incident_id) == ["second", "third"]
+    assert steps(oncall, incident_id) == [(1, "second", "notified"), (2, "third", "notified")]
+    first, second = reversed(
+        oncall.client.get("/api/v1/escalations", params={"incident_id": incident_id}).json()["items"]
+    )
+    waited = datetime.fromisoformat(second["created_at"]) - datetime.fromisoformat(first["created_at"])
+    assert waited >= timedelta(seconds=0.5)
+    assert "Checkout fails" in first["message"]
+    assert oncall.metric("escalations_total", origin="automatic") == 2
+    eventually(lambda: oncall.metric("escalations_pending") == 0)
+
+
+@pytest.mark.parametrize("status", ["acknowledged", "in_progress", "resolved"])
+def test_it_stops_when_somebody_acknowledges(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually, status: str
+) -> None:
+    incident_id = incidents.open()
+    eventually(lambda: told(shop, incident_id) == ["second"])
+
+    incidents.move(incident_id, status)
+
+    eventually(rounds(incidents, 12))
+    assert told(shop, incident_id) == ["second"]
+
+
+def test_nothing_escalates_before_its_delay_nor_what_is_not_critical(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    set_levels(oncall, [{"target": "engineer", "engineer": "second", "after_s": 600.0}])
+    young, minor = incidents.open(age_s=500), incidents.open(severity="high", age_s=900)
+    old = incidents.open(age_s=601)
+
+    eventually(lambda: told(shop, old) == ["second"])
+
+    eventually(rounds(incidents, 5))
+    assert told(shop, young) == []
+    assert told(shop, minor) == []
+
+
+def test_every_page_of_incidents_is_looked_at(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    ids = [incidents.open(age_s=60) for _ in range(7)]
+
+    for incident_id in ids:
+        eventually(lambda one=incident_id: "second" in told(shop, one))
+
+
+def test_a_restart_neither_skips_nor_doubles_a_step(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    ids = [incidents.open() for _ in range(6)]
+    for level in (1, 2):
+        eventually(lambda level=level: any(len(steps(shop[ONCALL], one)) >= level for one in ids))
+        shop.restart(ONCALL)
+
+    for incident_id in ids:
+        eventually(lambda one=incident_id: told(shop, one) == ["second", "third"])
+    eventually(rounds(incidents, 10))
+    assert [told(shop, one) for one in ids] == [["second", "third"]] * 6
+
+
+def test_two_replicas_take_every_step_once(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    replica = shop.start_replica(ONCALL, **QUICK)
+    ids = [incidents.open() for _ in range(12)]
+
+    for incident_id in ids:
+        eventually(lambda one=incident_id: told(shop, one) == ["second", "third"])
+
+    eventually(rounds(incidents, 20))
+    assert [told(shop, one) for one in ids] == [["second", "third"]] * 12
+    taken = [one.metric("escalations_total", origin="automatic") for one in (oncall, replica)]
+    assert sum(taken) == 24
+
+
+def test_a_step_taken_while_notification_is_away_is_told_when_it_is_back(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    shop["notification-service"].stop()
+    set_levels(oncall, LEVELS[:1])
+    incident_id = incidents.open()
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
+    assert oncall.client.get("/health").status_code == 200
+
+    shop.start("notification-service")
+
+    eventually(lambda: told(shop, incident_id) == ["second"])
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "notified")])
+
+
+def test_a_step_that_was_not_told_is_cancelled_when_somebody_acknowledges(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    shop["notification-service"].stop()
+    set_levels(oncall, LEVELS[:1])
+    incident_id = incidents.open()
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
+
+    incidents.move(incident_id, "acknowledged")
+
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "cancelled")])
+    shop.start("notification-service")
+    eventually(rounds(incidents, 5))
+    assert told(shop, incident_id) == []
+
+
+def test_it_goes_on_when_incident_management_was_away(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    incidents.is_away = True
+    incident_id = incidents.open()
+    eventually(lambda: "escalation.incidents_unknown" in oncall.log.read_text())
+    assert steps(oncall, incident_id) == []
+
+    incidents.is_away = False
+
+    eventually(lambda: told(shop, incident_id) == ["second", "third"])
+
+
+def test_a_person_escalates_without_waiting_and_also_while_incident_management_is_away(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    incidents.is_away = True
+    body = {"incident_id": "i-1", "team": "payment", "reason": "I need help"}
+
+    answers = [oncall.client.post("/api/v1/escalate", json=body) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 409]
+    first = answers[0].json()
+    assert (first["level"], first["engineer"], first["origin"]) == (1, "second", "manual")
+    assert first["message"] == "Incident i-1 was escalated to you, level 1: I need help"
+    eventually(lambda: told(shop, "i-1") == ["second", "third"])
+    assert answers[2].json() == {"detail": "incident i-1 is at the last level, 2"}
+
+
+def test_a_step_taken_by_a_person_is_not_taken_again(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    incident_id = incidents.open()
+    oncall.client.post("/api/v1/escalate", json={"incident_id": incident_id, "team": "payment"})
+
+    eventually(lambda: told(shop, incident_id) == ["second", "third"])
+
+    eventually(rounds(incidents, 8))
+    assert told(shop, incident_id) == ["second", "third"]
+
+
+def test_by_the_default_policy_the_next_one_of_the_rotation_is_told_first(
+    shop: Shop, incidents: Incidents, eventually: Eventually
+) -> None:
+    shop.start("notification-service")
+    oncall = shop.start(ONCALL, **QUICK)
+    now = oncall.client.get("/api/v1/oncall/current", params={"team": "payment"}).json()
+    until = (datetime.fromisoformat(now["until"]) + timedelta(days=21)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    turns = oncall.client.get(
+        "/api/v1/oncall/timeline", params={"team": "payment", "from": now["since"], "to": until}
+    ).json()["items"]
+    others = [one["engineer"] for one in turns if one["engineer"] != now["engineer"]]
+
+    incident_id = incidents.open()
+
+    eventually(lambda: told(shop, incident_id) == [others[0], "incident-commander"])

@@ -1,0 +1,69 @@
+"""On-call, incidents and notifications as they work together, none of them stood in for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import Shop
+
+Eventually = Callable[..., None]
+
+
+@pytest.fixture
+def platform(shop: Shop) -> Shop:
+    """The three services; an incident escalates after two seconds."""
+    shop.start("notification-service", "incident-management")
+    shop.start("oncall-service", ESCALATION_DELAY="2", ESCALATION_POLL="0.2")
+    return shop
+
+
+def open_incident(platform: Shop, **fields: str) -> str:
+    body = {"title": "Checkout fails", "service": "payment", "severity": "critical", **fields}
+    answer = platform["incident-management"].client.post("/api/v1/incidents", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def told(platform: Shop, incident_id: str) -> list[str]:
+    """Who was told about an incident, in order."""
+    items = platform["notification-service"].client.get(
+        "/api/v1/notifications", params={"incident_id": incident_id, "status": "delivered"}
+    )
+    return [one["recipient"] for one in reversed(items.json()["items"])]
+
+
+def on_call(platform: Shop) -> dict[str, Any]:
+    found: dict[str, Any] = (
+        platform["oncall-service"].client.get("/api/v1/oncall/current", params={"team": "payment"}).json()
+    )
+    return found
+
+
+def test_whoever_is_on_call_is_told_at_once_and_others_when_nobody_acknowledges(
+    platform: Shop, eventually: Eventually
+) -> None:
+    first = on_call(platform)["engineer"]
+
+    incident_id = open_incident(platform)
+
+    eventually(lambda: told(platform, incident_id) == [first])
+    eventually(lambda: len(told(platform, incident_id)) == 3)
+    assert told(platform, incident_id)[2] == "incident-commander"
+    assert told(platform, incident_id)[1] not in (first, "incident-commander")
+
+
+def test_an_acknowledged_incident_does_not_escalate(platform: Shop, eventually: Eventually) -> None:
+    acknowledged = open_incident(platform)
+    platform["incident-management"].client.patch(
+        f"/api/v1/incidents/{acknowledged}", json={"status": "acknowledged"}
+    )
+    left_alone = open_incident(platform)
+
+    eventually(lambda: len(told(platform, left_alone)) == 3, within_s=20)
+
+    assert len(told(platform, acknowledged)) <= 1
+    escalations = platform["oncall-service"].client.get(
+        "/api/v1/escalations", params={"incident_id": acknowledged}
+    )
+    assert escalations.json()["items"] == []
