@@ -22,13 +22,14 @@ lab: $(READY) ## Start the whole lab and stay with it; Ctrl-C ends it
 	@exec $(VENV)/bin/lab up
 
 test: $(READY) ## Run the tests; ARGS="-k name" runs some
-	@$(PYTHON) -m pytest $(ARGS)
+	@if [ -n "$(ARGS)" ]; then exec $(PYTHON) -m pytest $(ARGS); fi; \
+	$(PYTHON) -m pytest tests/e2e && $(PYTHON) -m pytest -n 2 --ignore=tests/e2e
 
 verify: $(READY) ## Lint, formatting, types, tests
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
-	@$(PYTHON) -m pytest
+	@$(MAKE) --no-print-directory test
 
 run: $(READY) ## The profile service alone, on SQLite, port 8000
 	@exec $(PYTHON) -m services.profile

@@ -301,7 +301,8 @@ def running(directory: Path, *, port: int = 0, durable: bool = True) -> Iterator
             _await_ready(server, child, log=log)
             yield server
         finally:
-            child.send_signal(STOP_SIGNAL)
+            # Data that is deleted next need not be written out first.
+            child.send_signal(STOP_SIGNAL if durable else signal.SIGQUIT)
             child.wait(_STOP_DEADLINE_S)
             guard.forget(child.pid)
             if not durable:

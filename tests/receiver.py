@@ -49,10 +49,9 @@ def receiving(port: int, answer: Callable[[Received], tuple[int, Any]]) -> Itera
             self.end_headers()
             self.wfile.write(encoded)
 
-        do_GET = _reply
-        do_POST = _reply
+        do_GET = do_POST = _reply  # noqa: N815
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Quiet."""
 
     class Server(ThreadingHTTPServer):

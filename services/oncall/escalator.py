@@ -8,12 +8,12 @@ twice.
 import asyncio
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager, suppress
-from uuid import UUID
+from typing import TypeVar
 
 import httpx
 import structlog
 from anyio import to_thread
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.client import Dependency
@@ -22,12 +22,14 @@ from services.oncall.escalations import Escalations
 from services.oncall.metrics import escalations as escalations_total
 from services.oncall.metrics import escalations_pending
 from services.oncall.rota import Clock, utc_now
-from services.oncall.schemas import Escalation, IncidentPage, NotifyReceipt, OpenIncident
+from services.oncall.schemas import Escalation, IncidentPage, IncidentState, NotifyReceipt, OpenIncident
 
 log = structlog.get_logger()
 
 CALL_TIMEOUT_S = 3.0
 PAGE_SIZE = 200
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Escalator:
@@ -45,6 +47,9 @@ class Escalator:
         self._escalations = escalations
         self._incidents = incidents
         self._notifications = notifications
+        for dependency in (incidents, notifications):
+            # Many steps may wait: they shall not each wait for one that hangs.
+            dependency.breaker.enabled = True
         self._poll_s = poll_s
         self._clock = clock
         self._woken = asyncio.Event()
@@ -102,18 +107,26 @@ class Escalator:
             answer = await self._incidents.call(
                 "GET", "/api/v1/incidents", at_most_s=CALL_TIMEOUT_S, params=params
             )
-            page = _incident_page(answer)
+            page = _read(answer, IncidentPage, status=200)
             found += page.items
             offset = page.next_offset
         return found
 
     async def _tell_pending(self, unacknowledged: Set[str]) -> None:
         for step in await to_thread.run_sync(self._escalations.pending):
-            is_wanted = step.origin == "manual" or step.incident_id in unacknowledged
-            if not is_wanted and not await self._is_open(step.incident_id):
-                await self._cancel(step)
-                continue
-            await self._tell(step)
+            try:
+                if await self._is_wanted(step, unacknowledged):
+                    await self._tell(step)
+                else:
+                    await self._cancel(step)
+            except ServiceError as error:
+                # One that is refused must not keep the others back.
+                log.warning("escalation.untold", **_named(step), error=error.detail)
+
+    async def _is_wanted(self, step: Escalation, unacknowledged: Set[str]) -> bool:
+        if step.origin == "manual" or step.incident_id in unacknowledged:
+            return True
+        return await self._is_open(step.incident_id)
 
     async def _cancel(self, step: Escalation) -> None:
         if await to_thread.run_sync(lambda: self._escalations.settle(step.id, status="cancelled")):
@@ -126,9 +139,7 @@ class Escalator:
         )
         if answer.status_code == 404:
             return False
-        if answer.status_code != 200:
-            raise UpstreamFailed(f"incident-management: status {answer.status_code}")
-        return bool(answer.json()["status"] == "open")
+        return _read(answer, IncidentState, status=200).status == "open"
 
     async def _tell(self, step: Escalation) -> None:
         answer = await self._notifications.call(
@@ -143,31 +154,21 @@ class Escalator:
             },
             headers={"Idempotency-Key": str(step.id)},
         )
-        delivery_id = _delivery_id(answer)
+        delivery_id = _read(answer, NotifyReceipt, status=202).delivery_id
         if await to_thread.run_sync(
             lambda: self._escalations.settle(step.id, status="notified", delivery_id=delivery_id)
         ):
             log.info("escalation.notified", **_named(step), delivery_id=str(delivery_id))
 
 
-def _incident_page(answer: httpx.Response) -> IncidentPage:
-    if answer.status_code != 200:
-        raise UpstreamFailed(f"incident-management: status {answer.status_code}")
+def _read(answer: httpx.Response, model: type[M], *, status: int) -> M:
+    """The body as a model; raises ``UpstreamFailed`` for another status, or a body that is not as agreed."""
+    if answer.status_code != status:
+        raise UpstreamFailed(f"{answer.url.path}: status {answer.status_code}")
     try:
-        return IncidentPage.model_validate_json(answer.content)
+        return model.model_validate_json(answer.content)
     except ValidationError as error:
-        raise UpstreamFailed(
-            f"incident-management: {error.error_count()} fields are not as agreed"
-        ) from error
-
-
-def _delivery_id(answer: httpx.Response) -> UUID:
-    if answer.status_code != 202:
-        raise UpstreamFailed(f"notification-service: status {answer.status_code}")
-    try:
-        return NotifyReceipt.model_validate_json(answer.content).delivery_id
-    except ValidationError as error:
-        raise UpstreamFailed("notification-service: the answer is not as agreed") from error
+        raise UpstreamFailed(f"{answer.url.path}: {error.error_count()} fields are not as agreed") from error
 
 
 def _named(step: Escalation) -> dict[str, object]:

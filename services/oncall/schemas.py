@@ -337,6 +337,12 @@ class IncidentPage(BaseModel):
     next_offset: int | None = None
 
 
+class IncidentState(BaseModel):
+    """What is read of a single incident."""
+
+    status: str
+
+
 class NotifyReceipt(BaseModel):
     """What is read of the notification service's answer."""
 

@@ -1,82 +1,13 @@
 """The console in a browser, over the real services: what a person on call does in an incident."""
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.conftest import Shop
-
-CHROMIUM = shutil.which("chromium")
-WITHIN_MS = 15_000
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"
-)
-
-Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def console(shop: Shop) -> Shop:
-    """incident-management and the console over it; nothing else of the lab is there."""
-    shop.start("incident-management", "web-ui")
-    return shop
-
-
-@pytest.fixture
-def visit(console: Shop, browser: Browser) -> Iterator[Visit]:
-    """Open a page in a browser of its own, as somebody of that name (or of none yet)."""
-    opened: list[BrowserContext] = []
-
-    def open_page(path: str = "/", *, name: str = "ana", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(WITHIN_MS)
-        opened.append(context)
-        if name:
-            context.add_cookies([{"name": "firedrill_name", "value": name, "url": console["web-ui"].url}])
-        page = context.new_page()
-        page.goto(console["web-ui"].url + path)
-        expect(page.locator(".loading:visible")).to_have_count(0, timeout=WITHIN_MS)
-        return page
-
-    yield open_page
-    for context in opened:
-        context.close()
-
-
-def open_incident(console: Shop, title: str, *, service: str = "payment", severity: str = "critical") -> str:
-    answer = console["incident-management"].client.post(
-        "/api/v1/incidents", json={"title": title, "service": service, "severity": severity}
-    )
-    assert answer.status_code == 201
-    return str(answer.json()["id"])
-
-
-def incident(console: Shop, incident_id: str) -> dict[str, Any]:
-    answer: dict[str, Any] = (
-        console["incident-management"].client.get(f"/api/v1/incidents/{incident_id}").json()
-    )
-    return answer
-
-
-def sees(page: Page, text: str) -> None:
-    expect(page.get_by_text(text).first).to_be_visible(timeout=WITHIN_MS)
-
-
-def does_not_see(page: Page, text: str) -> None:
-    expect(page.get_by_text(text)).to_have_count(0, timeout=WITHIN_MS)
+from tests.console import WITHIN_MS, Visit, does_not_see, incident, open_incident, sees
 
 
 def test_an_incident_is_walked_from_its_arrival_to_its_figures(console: Shop, visit: Visit) -> None:
@@ -159,7 +90,9 @@ def test_a_visitor_without_a_name_is_asked_once(console: Shop, visit: Visit) -> 
     assert {incident(console, one)["acknowledged_by"] for one in (first, second)} == {"Grace Hopper"}
 
 
-def test_the_one_who_acknowledges_second_learns_who_was_first(console: Shop, visit: Visit) -> None:
+def test_the_one_who_acknowledges_second_learns_who_was_first(
+    console: Shop, visit: Visit, eventually: Callable[..., None]
+) -> None:
     incident_id = open_incident(console, "Payments fail")
     pages = [visit(f"/incidents/{incident_id}", name=name) for name in ("ana", "ben")]
     for page in pages:
@@ -169,21 +102,12 @@ def test_the_one_who_acknowledges_second_learns_who_was_first(console: Shop, vis
     for page in pages:
         page.evaluate("emitEvent('console-key', {key: 'a', incident: null})")
 
-    winner = str(incident_after(console, incident_id, "acknowledged")["acknowledged_by"])
+    eventually(lambda: incident(console, incident_id)["status"] == "acknowledged")
+    winner = incident(console, incident_id)["acknowledged_by"]
     loser = pages[0] if winner == "ben" else pages[1]
     expect(loser.get_by_role("alert").filter(has_text=winner)).to_be_visible(timeout=WITHIN_MS)
     for page in pages:
         expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
-
-
-def incident_after(console: Shop, incident_id: str, status: str) -> dict[str, Any]:
-    found = incident(console, incident_id)
-    for _ in range(150):
-        if found["status"] == status:
-            break
-        found = incident(console, incident_id)
-    assert found["status"] == status
-    return found
 
 
 def test_filters_narrow_the_list_and_stay_in_the_address(console: Shop, visit: Visit) -> None:
@@ -251,20 +175,18 @@ def test_every_page_opens_with_no_backend_at_all_and_says_which_are_away(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/incidents/{id}", "/shop", "/on-call", "/lab"])
-def test_nothing_scrolls_sideways_on_a_telephone(console: Shop, visit: Visit, path: str, scheme: str) -> None:
-    incident_id = open_incident(
-        console, f"{'Averylongwordwithoutanyspace' * 4} and then the payments fail ", service="payment"
-    )
+def test_nothing_scrolls_sideways_on_a_telephone(console: Shop, visit: Visit, scheme: str) -> None:
+    incident_id = open_incident(console, f"{'Averylongwordwithoutanyspace' * 4} and then the payments fail")
     console["incident-management"].client.patch(
         f"/api/v1/incidents/{incident_id}", json={"notes": "x" * 400, "assigned_to": "y" * 120}
     )
 
-    page = visit(path.format(id=incident_id), viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page.wait_for_timeout(300)
+    for path in ("/", f"/incidents/{incident_id}", "/shop", "/on-call", "/lab"):
+        page = visit(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        page.wait_for_timeout(300)
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate("document.body.classList.contains('body--dark')") is (scheme == "dark")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        assert page.evaluate("document.body.classList.contains('body--dark')") is (scheme == "dark")
 
 
 def test_nothing_is_fetched_from_anywhere_but_the_console(console: Shop, browser: Browser) -> None:
@@ -292,21 +214,3 @@ def test_the_theme_that_was_chosen_is_kept_in_the_browser(visit: Visit) -> None:
 
     expect(page.get_by_role("button", name="Theme: dark")).to_be_visible(timeout=WITHIN_MS)
     expect(page.locator("body.body--dark")).to_have_count(1, timeout=WITHIN_MS)
-
-
-def test_an_alert_leads_to_its_trace_and_its_labels(console: Shop, visit: Visit) -> None:
-    console.start("alert-ingestion")
-    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
-    alert = {
-        "service": "payment",
-        "severity": "critical",
-        "message": "Payments fail",
-        "labels": {"alertname": "PaymentHighErrorRatio", "trace_id": trace_id, "region": "north"},
-    }
-    answer = console["alert-ingestion"].client.post("/api/v1/alerts", json=alert)
-
-    page = visit(f"/incidents/{answer.json()['incident_id']}")
-
-    sees(page, "PaymentHighErrorRatio")
-    sees(page, trace_id)
-    sees(page, "region=north")

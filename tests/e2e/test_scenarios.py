@@ -21,7 +21,9 @@ from embedded.postgres import free_port
 from services.common.catalog import SERVICES, service
 
 PROJECT = Path(__file__).parents[2]
-SOAK_S, HOLD_S = 6, 14
+SOAK_S, HOLD_S = 6, 20
+REQUESTS = 8 * HOLD_S
+"""About what the load sends while the fault holds."""
 MONEY = text(
     "SELECT (SELECT sum(balance) FROM payment.account_balances)"
     " + sum(CASE kind WHEN 'payment' THEN amount ELSE -amount END)"
@@ -86,7 +88,6 @@ def playing(scenario: str, folder: Path) -> Iterator[Lab]:
         "SCENARIO_SOAK_S": str(SOAK_S),
         "SCENARIO_HOLD_S": str(HOLD_S),
         "SCENARIO_REST_S": "600",
-        "TRAFFIC_RATE": "16",
     }
     with lab.output.open("w") as output:
         process = subprocess.Popen(
@@ -134,8 +135,10 @@ def test_a_scenario_shows_its_symptom_recovers_and_conserves_money_and_stock(
         after = lab.server_errors() - before
         wait_for(lambda: lab.ask(UNFINISHED) == 0, within_s=20, show=lab.output)
 
-        assert set(broken) == symptoms
-        assert all(count >= 3 for count in broken.values())
+        assert all(broken[symptom] >= 2 for symptom in symptoms)
+        elsewhere = sum(count for where, count in broken.items() if where not in symptoms)
+        # One in a hundred, as a busy machine has it; the symptom itself is far above that.
+        assert elsewhere <= 0.01 * REQUESTS, broken
         assert not after
         assert lab.ask(MONEY) == money
         assert lab.ask(STOCK) == stock

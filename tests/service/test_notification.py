@@ -13,6 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import inspect, text
 
+from services.notification.outbox import BUNDLE_SIZE
 from services.notification.tables import metadata
 from tests.conftest import LabDatabase, RunningService, Shop
 from tests.receivers import HttpReceiver, Mailbox, Posted, http_receiver, hung_receiver, mailbox
@@ -454,6 +455,19 @@ def test_what_comes_when_a_bundle_is_on_its_way_goes_into_the_next_one(
     told = [one["delivery_id"] for post in hook.posted for one in json.loads(post.body)["notifications"]]
     assert sorted(told) == sorted(ids)
     assert 3 <= len(hook.posted) < len(ids) / 2
+
+
+def test_a_bundle_lists_so_many_and_then_the_next_one_opens(
+    shop: Shop, hook: HttpReceiver, eventually: Eventually
+) -> None:
+    service = start(shop, WEBHOOK_URL=hook.url, BUNDLE_AFTER="1", BUNDLE_WINDOW_S="10")
+
+    ids = [page(service, channel="webhook", message="m" * 300) for _ in range(BUNDLE_SIZE + 3)]
+
+    for delivery_id in ids:
+        eventually(has_status(service, delivery_id, "delivered"), within_s=25)
+    sizes = [len(json.loads(one.body)["notifications"]) for one in hook.posted]
+    assert sorted(sizes) == [1, 2, BUNDLE_SIZE]
 
 
 def test_a_dead_bundle_is_the_death_of_all_that_it_lists(

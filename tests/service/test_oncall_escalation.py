@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import text
 
-from tests.conftest import RunningService, Shop
+from tests.conftest import LabDatabase, RunningService, Shop
 
 Eventually = Callable[..., None]
 ONCALL = "oncall-service"
@@ -266,6 +267,28 @@ def test_a_step_that_was_not_told_is_cancelled_when_somebody_acknowledges(
     shop.start("notification-service")
     eventually(rounds(incidents, 5))
     assert told(shop, incident_id) == []
+
+
+def test_a_step_that_the_notification_service_refuses_does_not_keep_the_next_one_back(
+    shop: Shop,
+    lab_database: LabDatabase,
+    incidents: Incidents,
+    oncall: RunningService,
+    eventually: Eventually,
+) -> None:
+    with lab_database.engine("platform").begin() as db:
+        db.execute(
+            text(
+                "INSERT INTO oncall.escalations"
+                " (incident_id, level, team, engineer, channel, message, origin)"
+                " VALUES ('i-refused', 1, 'payment', 'second', 'pigeon', 'm', 'manual')"
+            )
+        )
+
+    oncall.client.post("/api/v1/escalate", json={"incident_id": "i-next", "team": "payment"})
+
+    eventually(lambda: told(shop, "i-next") == ["second"])
+    assert "escalation.untold" in oncall.log.read_text()
 
 
 def test_it_goes_on_when_incident_management_was_away(

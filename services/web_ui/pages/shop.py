@@ -9,7 +9,7 @@ from nicegui.elements.mixins.text_element import TextElement
 from services.common.catalog import SERVICES
 from services.web_ui.charts import line_chart
 from services.web_ui.incidents import Filter, Incidents
-from services.web_ui.parts import severity_badge, tag
+from services.web_ui.parts import empty_state, severity_badge, tag
 from services.web_ui.readings import Latest
 from services.web_ui.schemas import Incident
 from services.web_ui.signals import GoldenSignals, Point, Signals, last
@@ -55,19 +55,34 @@ class _ShopPage:
         with tag("div", classes="page-head"):
             tag("h1", "Shop")
             tag("span", "the last 30 minutes; coloured bands are incidents", classes="muted")
-        self._note = tag("p", "Loading the signals…", classes="muted loading")
+        self._note = tag("div")
+        with self._note:
+            tag("p", "Loading the signals…", classes="muted loading")
+        self._is_said_away = False
         self._services = {name: _ServiceSignals(name) for name in SHOP}
-        tag("h2", "The incident platform", classes="group")
+        self._platform = tag("h2", "The incident platform", classes="group")
+        self._platform.set_visibility(False)
         self._services |= {name: _ServiceSignals(name) for name in PLATFORM}
         ui.timer(REFRESH_S, self._refresh)
+
+    def _say_away(self) -> None:
+        if self._is_said_away:
+            return
+        self._is_said_away = True
+        self._note.clear()
+        with self._note:
+            empty_state(
+                "cloud_off", "The signals cannot be read.", "This page fills itself as soon as they can be."
+            )
 
     async def _refresh(self) -> None:
         signals = await self._signals.get()
         incidents = await self._incidents.newest(Filter(statuses=())).get()
         self._parts.problems.show([signals, incidents])
         self._note.set_visibility(signals.value is None)
+        self._platform.set_visibility(signals.value is not None)
         if signals.value is None:
-            self._note.set_text("The signals cannot be read; this page fills itself as soon as they can be.")
+            self._say_away()
         for name, shown in self._services.items():
             own = [incident for incident in incidents.value or [] if incident.service == name]
             shown.show(signals.value, own)

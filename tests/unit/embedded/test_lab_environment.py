@@ -15,7 +15,7 @@ from embedded.environment import (
     user_environment,
 )
 from embedded.errors import LabError
-from services.common.catalog import SERVICES
+from services.common.catalog import PROMETHEUS, SERVICES
 
 SECRETS = {
     "EXAM_DATABASE_URL": "postgresql://examiner:secret@db/firedrill",
@@ -38,7 +38,7 @@ def test_the_real_environment_wins_over_the_file(tmp_path: Path) -> None:
 def test_without_settings_every_service_is_on_its_port_of_the_catalog() -> None:
     lab = settings({})
 
-    assert lab.ports == {s.name: s.port for s in SERVICES}
+    assert lab.ports == {s.name: s.port for s in (*SERVICES, PROMETHEUS)}
     assert lab.directory == ROOT / ".lab"
 
 
