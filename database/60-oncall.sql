@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS oncall.escalations (
     level integer NOT NULL CHECK (level > 0),
     team text NOT NULL,
     engineer text NOT NULL,
-    channel text NOT NULL,
+    channel text NOT NULL CHECK (channel IN ('console', 'email', 'webhook', 'chat')),
     message text NOT NULL,
     origin text NOT NULL CHECK (origin IN ('automatic', 'manual')),
     status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'notified', 'cancelled')),

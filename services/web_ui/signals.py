@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from services.web_ui.backends import Prometheus, Series
@@ -54,8 +54,11 @@ async def read_signals(
     )
     points = [_by_service(found, start=start, end=end) for found in (rate, error_ratio, p95_s)]
     names = {name for found in points for name in found}
-    by_service = {name: GoldenSignals(*(found.get(name, ()) for found in points)) for name in sorted(names)}
-    return Signals(start, end, _without_5xx_means_none(by_service))
+    by_service = {
+        name: _none_failed(GoldenSignals(*(found.get(name, ()) for found in points)))
+        for name in sorted(names)
+    }
+    return Signals(start, end, by_service)
 
 
 def _by_service(series: Sequence[Series], *, start: datetime, end: datetime) -> dict[str, list[Point]]:
@@ -72,18 +75,15 @@ def _on_grid(series: Series, grid: Sequence[int]) -> list[Point]:
     ]
 
 
-def _without_5xx_means_none(by_service: Mapping[str, GoldenSignals]) -> dict[str, GoldenSignals]:
-    """A service that never answered 5xx has no such series: its ratio is 0 wherever it has traffic."""
-    return {
-        name: signals
-        if signals.error_ratio
-        else GoldenSignals(
-            signals.rate,
-            [(at, 0.0 if value else None) for at, value in signals.rate],
-            signals.p95_s,
-        )
-        for name, signals in by_service.items()
-    }
+def _none_failed(signals: GoldenSignals) -> GoldenSignals:
+    """Without a 5xx yet there is no series of them: the ratio is 0 wherever there is traffic."""
+    failed = dict(signals.error_ratio)
+    return replace(
+        signals,
+        error_ratio=[
+            (at, 0.0 if failed.get(at) is None and rate else failed.get(at)) for at, rate in signals.rate
+        ],
+    )
 
 
 def last(points: Sequence[Point]) -> float | None:

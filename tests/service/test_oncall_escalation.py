@@ -281,7 +281,7 @@ def test_a_step_that_the_notification_service_refuses_does_not_keep_the_next_one
             text(
                 "INSERT INTO oncall.escalations"
                 " (incident_id, level, team, engineer, channel, message, origin)"
-                " VALUES ('i-refused', 1, 'payment', 'second', 'pigeon', 'm', 'manual')"
+                " VALUES ('i-refused', 1, 'payment', 'second', 'console', chr(1), 'manual')"
             )
         )
 
