@@ -22,6 +22,13 @@ from services.common.catalog import (
 )
 
 DATABASE_NAME = "firedrill"
+PORT_VARIABLES = (
+    *(service.port_variable for service in (*SERVICES, PROMETHEUS)),
+    "POSTGRES_PORT",
+    "DNS_QUERY_PORT",
+    "TRAFFIC_GENERATOR_PORT",
+)
+"""Every variable that moves a port of the lab."""
 _WILDCARDS = ("0.0.0.0", "::")
 _SECRET_VARIABLES = (
     "DATABASE_URL",
@@ -72,9 +79,7 @@ class Settings:
         return self.logs / f"{name}.log"
 
 
-def settings(
-    user: Mapping[str, str], *, services: Sequence[Service] = (*SERVICES, PROMETHEUS)
-) -> Settings:
+def settings(user: Mapping[str, str], *, services: Sequence[Service] = (*SERVICES, PROMETHEUS)) -> Settings:
     """Read the lab's settings.
 
     Raises ``LabError`` naming the variable that holds an impossible value.

@@ -31,6 +31,7 @@ LIBRARIES = (
     "dns.zone",
     "pydantic_settings",
     "pydantic.v1",  # FastAPI looks into it when it makes the first route
+    "promql_parser",
     "yaml",
 )
 

@@ -30,7 +30,7 @@ from services.alert_ingestion.schemas import (
     WebhookResult,
 )
 from services.alert_ingestion.settings import AlertSettings
-from services.alert_ingestion.store import Alerts
+from services.alert_ingestion.store import Alerts, bound_waiting
 from services.common.app import ServiceParts, create_service
 from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
@@ -213,6 +213,7 @@ def create_app() -> FastAPI:
     """The app on Postgres, with incident-management for new incidents."""
     settings = AlertSettings()
     database = Database(settings.database_url, service=NAME, schema=SCHEMA, pool_size=POOL_SIZE)
+    database.on_connect(bound_waiting)
     alerts = Alerts(database, window=timedelta(seconds=settings.correlation_window))
     openings = Openings(
         alerts,

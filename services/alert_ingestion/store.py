@@ -24,6 +24,7 @@ at most one incident is being opened for a slot at any time.
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from psycopg2.errors import DeadlockDetected
@@ -43,6 +44,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.alert_ingestion import metrics
 from services.alert_ingestion.arrival import Arrival, Opening, Resolution, Resolved, Stored
@@ -54,6 +56,16 @@ from services.common.errors import NotFound
 
 UNSETTLED_AFTER = timedelta(seconds=1)
 ATTEMPTS = 3
+LOCK_TIMEOUT_MS = 2000
+STATEMENT_TIMEOUT_MS = 5000
+
+
+def bound_waiting(connection: Any, _record: ConnectionPoolEntry) -> None:
+    """Let no statement of a new connection wait for long: behind it stands every alert that comes meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+        cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+    connection.commit()
 
 
 class Alerts:

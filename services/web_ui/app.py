@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import sentry_sdk
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from nicegui import app as pages
 from nicegui import ui
 
 from scenarios.model import load_all
@@ -15,6 +17,7 @@ from services.web_ui.backends import Backend, Prometheus
 from services.web_ui.duty import Duty
 from services.web_ui.incidents import Incidents
 from services.web_ui.lab import Lab
+from services.web_ui.not_found import not_found
 from services.web_ui.pages import incident, incidents, lab, on_call, shop
 from services.web_ui.readings import Latest
 from services.web_ui.settings import WebUiSettings, addresses
@@ -44,6 +47,8 @@ def create_app() -> FastAPI:
     )
     _add_pages(settings, services, prometheus)
     service.mount("/static", StaticFiles(directory=theme.STATIC))
+    pages.add_exception_handler(404, not_found)
+    pages.on_exception(sentry_sdk.capture_exception)
     ui.run_with(service, title="Firedrill", dark=None, tailwind=False, show_welcome_message=False)
     return service
 

@@ -214,3 +214,15 @@ def test_the_theme_that_was_chosen_is_kept_in_the_browser(visit: Visit) -> None:
 
     expect(page.get_by_role("button", name="Theme: dark")).to_be_visible(timeout=WITHIN_MS)
     expect(page.locator("body.body--dark")).to_have_count(1, timeout=WITHIN_MS)
+
+
+def test_an_address_that_is_no_page_leads_back_to_the_incidents(console: Shop, browser: Browser) -> None:
+    page = browser.new_page()
+
+    answer = page.goto(console["web-ui"].url + "/nowhere")
+    page.get_by_role("link", name="the incidents").click()
+
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="Incidents")).to_be_visible(timeout=WITHIN_MS)
+    page.close()

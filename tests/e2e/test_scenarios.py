@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from embedded.environment import PORT_VARIABLES
 from embedded.postgres import free_port
-from services.common.catalog import SERVICES, service
+from services.common.catalog import service
 
 PROJECT = Path(__file__).parents[2]
 SOAK_S, HOLD_S = 6, 20
@@ -76,9 +77,7 @@ class Lab:
 @contextmanager
 def playing(scenario: str, folder: Path) -> Iterator[Lab]:
     """The lab on free ports; ends it as Ctrl-C does."""
-    variables = [spec.port_variable for spec in SERVICES]
-    variables += ["POSTGRES_PORT", "DNS_QUERY_PORT", "TRAFFIC_GENERATOR_PORT"]
-    lab = Lab({name: free_port() for name in variables}, folder / "output")
+    lab = Lab({name: free_port() for name in PORT_VARIABLES}, folder / "output")
     environment = {
         **os.environ,
         **{name: str(port) for name, port in lab.ports.items()},
