@@ -92,8 +92,8 @@ def _compare(kind: str, clients: int, *, url: str, admin_url: str) -> list[Figur
     other = sum(count for r in ours for status, count in r.statuses.items() if status not in (201,)) - failed
     most = max(len(found) for r in ours for found in r.incidents.values())
     print(
-        f"  {kind} keys, {clients} clients: {rate:.0f}/s, pgbench {reference:.0f}/s, ratio {rate / reference:.2f};"
-        f" p50 {cuts[49]:.1f} p95 {cuts[94]:.1f} p99 {cuts[98]:.1f} ms; {failed} 5xx, {other} other than 201;"
+        f"  {kind} keys, {clients} clients: {rate:.0f}/s, pgbench {reference:.0f}/s,"
+        f" ratio {rate / reference:.2f}; p50 {cuts[49]:.1f} p95 {cuts[94]:.1f} p99 {cuts[98]:.1f} ms; {failed} 5xx, {other} other than 201;"
         f" at most {most} incident(s) a key"
     )
     if clients != max(CLIENTS):
@@ -146,7 +146,7 @@ async def _send(kind: str, clients: int, *, url: str, number: int) -> Round:
 
 
 async def _client(host: str, port: int, key: str, ends_at: float, result: Round, is_unique: bool) -> None:
-    """Send alerts until the round ends. Bytes, not a client library: the client must not be what is measured."""
+    """Send alerts until the round ends, as bytes: a client library must not be what is measured."""
     reader, writer = await asyncio.open_connection(host, port)
     sent = 0
     while (began := time.perf_counter()) < ends_at:

@@ -61,7 +61,7 @@ STATEMENT_TIMEOUT_MS = 5000
 
 
 def bound_waiting(connection: Any, _record: ConnectionPoolEntry) -> None:
-    """Let no statement of a new connection wait for long: behind it stands every alert that comes meanwhile."""
+    """Let no statement of a new connection wait for long: every later alert stands behind it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
         cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")

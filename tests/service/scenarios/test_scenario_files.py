@@ -78,7 +78,11 @@ def test_no_other_service_has_failure_modes() -> None:
             "- service: prfile\n    mode",
             "faults.0.service: 'prfile' is no service",
         ),
-        ("- service: profile\n    mode", "- service: prfile\n    mode", "allowed: alert-ingestion, dns, fraud, gateway"),
+        (
+            "- service: profile\n    mode",
+            "- service: prfile\n    mode",
+            "allowed: alert-ingestion, dns, fraud",
+        ),
         ("hold_s: 40", "hold_s: -1", "timeline.hold_s: -1 is not allowed"),
         ("hold_s: 40", "hold_s: soon", "timeline.hold_s: 'soon' is not allowed"),
         ("hold_s: 40", "hold_s: .inf", "timeline.hold_s: inf is not allowed"),
