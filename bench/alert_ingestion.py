@@ -93,7 +93,8 @@ def _compare(kind: str, clients: int, *, url: str, admin_url: str) -> list[Figur
     most = max(len(found) for r in ours for found in r.incidents.values())
     print(
         f"  {kind} keys, {clients} clients: {rate:.0f}/s, pgbench {reference:.0f}/s,"
-        f" ratio {rate / reference:.2f}; p50 {cuts[49]:.1f} p95 {cuts[94]:.1f} p99 {cuts[98]:.1f} ms; {failed} 5xx, {other} other than 201;"
+        f" ratio {rate / reference:.2f}; p50 {cuts[49]:.1f} p95 {cuts[94]:.1f} p99 {cuts[98]:.1f} ms;"
+        f" {failed} 5xx, {other} other than 201;"
         f" at most {most} incident(s) a key"
     )
     if clients != max(CLIENTS):

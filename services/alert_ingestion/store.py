@@ -56,15 +56,15 @@ from services.common.errors import NotFound
 
 UNSETTLED_AFTER = timedelta(seconds=1)
 ATTEMPTS = 3
-LOCK_TIMEOUT_MS = 2000
-STATEMENT_TIMEOUT_MS = 5000
+LOCK_TIMEOUT = "2s"
+STATEMENT_TIMEOUT = "5s"
 
 
 def bound_waiting(connection: Any, _record: ConnectionPoolEntry) -> None:
-    """Let no statement of a new connection wait for long: every later alert stands behind it."""
+    """Let no statement of a new connection wait for long: behind it stands every alert that comes."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
-        cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [STATEMENT_TIMEOUT])
     connection.commit()
 
 
