@@ -141,13 +141,14 @@ class Batch:
 
     def _insert(self, fresh: Sequence[int], waiting: dict[Slot, Opening]) -> None:
         openers = {self._arrivals[n].slot: n for n in reversed(fresh)}
-        joined = self._join(openers)
-        begun = self._begin([self._arrivals[n] for slot, n in openers.items() if slot not in joined])
+        joined, free = self._look(openers)
+        begun = self._begin([self._arrivals[openers[slot]] for slot in free])
+        openings = waiting | begun
         rows, new = [], {}
         for n in fresh:
             slot = self._arrivals[n].slot
             incident_id = joined.get(slot)
-            opening = None if incident_id else begun.get(slot) or waiting[slot]
+            opening = None if incident_id else openings[slot]
             action = NEW if slot in begun and openers[slot] == n else ATTACHED
             rows.append(_row(n, self._arrivals[n], incident_id=incident_id, opening=opening, action=action))
             new[n] = (incident_id, action, opening)
@@ -156,14 +157,19 @@ class Batch:
                 raise Raced
             self._outcomes[position] = Stored(alert_id, *new[position])
 
-    def _join(self, slots: Iterable[Slot]) -> dict[Slot, UUID]:
-        """The incident that takes alerts of a slot in, for the slots that have one."""
+    def _look(self, slots: Iterable[Slot]) -> tuple[dict[Slot, UUID], list[Slot]]:
+        """The incidents that take alerts of these slots in, and the slots without one to come."""
         wanted = [{"service": service, "severity": severity} for service, severity in slots]
-        found = self._db.execute(_JOIN, {"slots": json.dumps(wanted), "window": self._window})
-        return {(row.service, row.severity): row.id for row in found}
+        joined, free = {}, []
+        for row in self._db.execute(_LOOK, {"slots": json.dumps(wanted), "window": self._window}):
+            if row.id is not None:
+                joined[row.service, row.severity] = row.id
+            elif row.is_free:
+                free.append((row.service, row.severity))
+        return joined, free
 
     def _begin(self, openers: Sequence[Arrival]) -> dict[Slot, Opening]:
-        """Begin openings, except for slots that wait for one."""
+        """Begin an opening for each slot, named after the alert that it is begun for."""
         if not openers:
             return {}
         wanted = [{"service": a.service, "severity": a.severity, "title": title(a.message)} for a in openers]
@@ -246,16 +252,22 @@ _newest = (
     .with_for_update(read=True)
     .lateral("newest")
 )
-_JOIN = select(_plain.c.service, _plain.c.severity, _newest.c.id).select_from(_plain.join(_newest, true()))
+# One statement, for one snapshot: incident-management commits without asking for our locks, and an incident
+# that is not seen here must not be seen there.
+_LOOK = (
+    select(
+        *(_plain.c.service, _plain.c.severity, _newest.c.id),
+        or_(_s.opening.is_(None), incident_exists).label("is_free"),
+    )
+    .select_from(_plain)
+    .join(correlation_slots, and_(_s.service == _plain.c.service, _s.severity == _plain.c.severity))
+    .join(_newest, true(), isouter=True)
+)
 
 _titled = _slots("title")
 _BEGIN = (
     update(correlation_slots)
-    .where(
-        _s.service == _titled.c.service,
-        _s.severity == _titled.c.severity,
-        or_(_s.opening.is_(None), incident_exists),
-    )
+    .where(_s.service == _titled.c.service, _s.severity == _titled.c.severity)
     .values(
         opening=func.gen_random_uuid(),
         title=_titled.c.title,

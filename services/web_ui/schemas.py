@@ -66,6 +66,9 @@ class Incident(BaseModel):
         return order.index(status) > order.index(self.status)
 
 
+_SHOWN_LABELS = ("alertname", "description", "runbook_url", "trace_id")
+
+
 class Alert(BaseModel):
     """An alert of an incident. ``resolved_at`` is when its source said that it is over."""
 
@@ -81,6 +84,21 @@ class Alert(BaseModel):
     def name(self) -> str:
         """The rule's name, where it came from a rule."""
         return self.labels.get("alertname", "")
+
+    @property
+    def description(self) -> str:
+        """What its rule says about it at length."""
+        return self.labels.get("description", "")
+
+    @property
+    def runbook(self) -> str:
+        """Where it is written what to do: an address, or a path in the project."""
+        return self.labels.get("runbook_url", "")
+
+    @property
+    def own_labels(self) -> dict[str, str]:
+        """The labels that say something which is not shown in another place."""
+        return {name: value for name, value in sorted(self.labels.items()) if name not in _SHOWN_LABELS}
 
     @property
     def trace_id(self) -> str:

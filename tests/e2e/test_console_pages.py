@@ -87,7 +87,12 @@ def test_an_alert_leads_to_its_trace_and_to_its_query(prometheus: str, console: 
         "service": "payment",
         "severity": "critical",
         "message": "Payments fail",
-        "labels": {"alertname": "PaymentHighErrorRatio", "trace_id": trace_id, "region": "north"},
+        "labels": {
+            "alertname": "PaymentHighErrorRatio",
+            "trace_id": trace_id,
+            "region": "north",
+            "runbook_url": "docs/x.md",
+        },
     }
     answer = console["alert-ingestion"].client.post("/api/v1/alerts", json=alert)
 
@@ -97,6 +102,7 @@ def test_an_alert_leads_to_its_trace_and_to_its_query(prometheus: str, console: 
     expect(alerts).to_contain_text("PaymentHighErrorRatio", timeout=WITHIN_MS)
     expect(alerts).to_contain_text(trace_id)
     expect(alerts).to_contain_text("region=north")
+    expect(alerts).to_contain_text("docs/x.md")
     link = alerts.get_by_role("link", name="Query").get_attribute("href") or ""
     assert link.startswith(f"{prometheus}/api/v1/query?")
     assert parse_qs(urlsplit(link).query) == {"query": [RULE]}

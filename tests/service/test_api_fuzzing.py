@@ -15,6 +15,7 @@ from tests.books import Books
 from tests.conftest import SHOP, RunningService, Shop
 
 EXAMPLES = 12
+PLATFORM = ("notification-service", "oncall-service", "incident-management", "alert-ingestion")
 CHANGE_SETTINGS = "PATCH /ops/settings"
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -29,6 +30,13 @@ CHECKS = [
 def whole_shop(standing_shop: Shop) -> Shop:
     """Every service, as it runs outside a demo."""
     standing_shop.start_all(ENV="local")
+    return standing_shop
+
+
+@pytest.fixture(scope="module")
+def whole_platform(standing_shop: Shop) -> Shop:
+    """The services that page somebody, as they run outside a demo."""
+    standing_shop.start(*PLATFORM, ENV="local")
     return standing_shop
 
 
@@ -99,6 +107,18 @@ def test_no_generated_request_is_answered_with_a_500_or_an_undeclared_status(
 
     assert len(found) >= 5
     assert min(sent) >= 1
+    assert sum(sent) > EXAMPLES * len(found) / 2
+
+
+@pytest.mark.parametrize("name", PLATFORM)
+def test_no_generated_request_to_the_platform_is_answered_with_a_500_or_an_undeclared_status(
+    whole_platform: Shop, session: requests.Session, name: str
+) -> None:
+    found = [one for one in operations(whole_platform[name]) if one.label != CHANGE_SETTINGS]
+
+    sent = [fuzz_both_ways(one, session) for one in found]
+
+    assert len(found) >= 5
     assert sum(sent) > EXAMPLES * len(found) / 2
 
 

@@ -307,14 +307,20 @@ class _Alerts:
                 if alert.repeats:
                     tag("span", f"sent {alert.repeats + 1} times", classes="muted")
             tag("p", alert.message)
+            if alert.description:
+                tag("p", alert.description, classes="muted")
             with tag("p", classes="labels"):
-                for name, value in sorted(alert.labels.items()):
-                    if name not in ("alertname", "trace_id"):
-                        tag("code", f"{name}={value}")
+                for name, value in alert.own_labels.items():
+                    tag("code", f"{name}={value}")
             with tag("p", classes="alert-links"):
                 if query:
                     address = f"{self._prometheus_link}/api/v1/query?{urlencode({'query': query})}"
                     tag("a", "Query", href=address, target="_blank", rel="noopener", title=query)
+                if alert.runbook.startswith(("https://", "http://")):
+                    tag("a", "Runbook", href=alert.runbook, target="_blank", rel="noopener")
+                elif alert.runbook:
+                    tag("span", "Runbook")
+                    tag("code", alert.runbook)
                 if alert.trace_id:
                     tag("span", "Trace")
                     tag("code", alert.trace_id, classes="trace")
