@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.common.fields import ServiceName, Severity
 
@@ -22,6 +22,12 @@ Message = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE, pattern=r"^
 FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_TIME = datetime(9000, 1, 1, tzinfo=UTC)
 """Times between these can be kept and read again, whatever their zone."""
+Timestamp = Annotated[
+    AwareDatetime,
+    Field(ge=FIRST_TIME, le=LAST_TIME),
+    AfterValidator(lambda time: time.astimezone(UTC)),
+]
+"""Kept in UTC: Postgres takes no zone that is 16 hours or more away from it."""
 
 
 class AlertIn(BaseModel):
@@ -33,7 +39,7 @@ class AlertIn(BaseModel):
     severity: Severity
     message: Message
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=MAX_LABELS)] = {}
-    timestamp: Annotated[AwareDatetime, Field(ge=FIRST_TIME, le=LAST_TIME)] | None = None
+    timestamp: Timestamp | None = None
 
 
 class AlertReceipt(BaseModel):

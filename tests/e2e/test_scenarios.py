@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,10 +20,12 @@ from sqlalchemy.pool import NullPool
 
 from embedded.environment import PORT_VARIABLES
 from embedded.postgres import free_port
+from scenarios.model import load_all
 from services.common.catalog import service
 
 PROJECT = Path(__file__).parents[2]
-SOAK_S, HOLD_S = 6, 20
+SOAK_S, HOLD_S = 6, 50
+PAGED_WITHIN_S = 45
 REQUESTS = 8 * HOLD_S
 """About what the load sends while the fault holds."""
 MONEY = text(
@@ -70,6 +73,19 @@ class Lab:
                 found[labels["route"], labels["status"]] += int(float(line.rpartition(" ")[2]))
         return found
 
+    def incidents(self) -> list[dict[str, object]]:
+        """Every incident, newest first."""
+        answer = httpx.get(f"{self.url('incident-management')}/api/v1/incidents", trust_env=False)
+        return list(answer.raise_for_status().json()["items"])
+
+    def is_paged(self, *, service: str) -> bool:
+        """Whether a critical incident of a service is assigned, and its page was accepted for delivery."""
+        found = [i for i in self.incidents() if (i["service"], i["severity"]) == (service, "critical")]
+        if not found or not found[0]["assigned_to"]:
+            return False
+        pages = httpx.get(f"{self.url('notification-service')}/api/v1/notifications", trust_env=False)
+        return any(page["incident_id"] == found[0]["id"] for page in pages.json()["items"])
+
     def phase(self) -> object:
         return self.ask(PHASE, role="examiner")
 
@@ -116,7 +132,7 @@ def wait_for(holds: Callable[[], object], *, within_s: float, show: Path) -> Non
         ("quiet-night", set()),
     ],
 )
-def test_a_scenario_shows_its_symptom_recovers_and_conserves_money_and_stock(
+def test_a_scenario_shows_its_symptom_pages_recovers_and_conserves_money_and_stock(
     tmp_path: Path, scenario: str, symptoms: set[tuple[str, str]]
 ) -> None:
     with playing(scenario, tmp_path) as lab:
@@ -124,7 +140,11 @@ def test_a_scenario_shows_its_symptom_recovers_and_conserves_money_and_stock(
         wait_for(lambda: lab.phase() == "soak", within_s=30, show=lab.output)
         healthy = lab.server_errors()
 
-        wait_for(lambda: lab.phase() == "rest", within_s=SOAK_S + HOLD_S + 20, show=lab.output)
+        wait_for(lambda: lab.phase() == "hold", within_s=SOAK_S + 20, show=lab.output)
+        expected = {(alert.service, alert.severity) for alert in load_all()[scenario].expected_alerts}
+        for paged in (name for name, severity in expected if severity == "critical"):
+            wait_for(partial(lab.is_paged, service=paged), within_s=PAGED_WITHIN_S, show=lab.output)
+        wait_for(lambda: lab.phase() == "rest", within_s=HOLD_S + 20, show=lab.output)
         broken = lab.server_errors() - healthy
 
         # What was under way when the fault was taken back may still end badly.
@@ -139,5 +159,6 @@ def test_a_scenario_shows_its_symptom_recovers_and_conserves_money_and_stock(
         # One in a hundred, as a busy machine has it; the symptom itself is far above that.
         assert elsewhere <= 0.01 * REQUESTS, broken
         assert not after
+        assert {(i["service"], i["severity"]) for i in lab.incidents()} <= expected
         assert lab.ask(MONEY) == money
         assert lab.ask(STOCK) == stock

@@ -51,8 +51,9 @@ def labels(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def in_utc(time: datetime | None) -> datetime | None:
-    """A time with its zone, UTC if it has none; ``None`` for one that cannot be kept, such as year 1."""
+    """A time in UTC, also if it says no zone; ``None`` for one that cannot be kept, such as year 1."""
     if time is None:
         return None
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return aware if FIRST_TIME <= aware <= LAST_TIME else None
+    # Postgres takes no zone that is 16 hours or more from UTC; some senders have such a one.
+    return aware.astimezone(UTC) if FIRST_TIME <= aware <= LAST_TIME else None
