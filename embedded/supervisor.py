@@ -236,6 +236,8 @@ class _Lab:
 
     def _hints(self) -> list[str]:
         hints = []
+        if "web-ui" in self._lab.ports:
+            hints.append(f"the console {self._lab.url('web-ui')}")
         if "gateway" in self._lab.ports:
             hints.append(f"a request   curl {self._lab.url('gateway')}/api/users/profile/1")
         if self._plan.traffic:

@@ -97,9 +97,9 @@ class Alerts:
     def settle(self, keys: Sequence[UUID]) -> None:
         """Give the incidents of these openings to the alerts that wait for them."""
         with self._database.transaction() as db:
-            db.execute(_LOCK_OPENINGS, {"keys": keys})
-            attached = db.execute(_ATTACH, {"keys": keys}).all()
             db.execute(_ANSWERED, {"keys": keys})
+            # A statement of its own: only what is looked for after the lock is seen whole.
+            attached = db.execute(_ATTACH, {"keys": keys}).all()
             for row in attached:
                 if row.resolved_at is not None:
                     _note_down_end(db, row.incident_id, source=row.source, message=row.message)
@@ -211,8 +211,17 @@ def _count_received(batch: Sequence[Arrival], outcomes: Sequence[Outcome]) -> No
 
 _a, _s = alerts.c, correlation_slots.c
 _keys = any_(bindparam("keys", type_=ARRAY(Uuid)))
-_LOCK_OPENINGS = (
-    select(_s.opening).where(_s.opening == _keys).order_by(_s.service, _s.severity).with_for_update()
+_answered = (
+    select(_s.service, _s.severity)
+    .where(_s.opening == _keys, incident_exists)
+    .order_by(_s.service, _s.severity)
+    .with_for_update()
+    .cte("answered")
+)
+_ANSWERED = (
+    update(correlation_slots)
+    .where(_s.service == _answered.c.service, _s.severity == _answered.c.severity)
+    .values(is_waiting=False)
 )
 _ATTACH = (
     update(alerts)
@@ -224,7 +233,6 @@ _ATTACH = (
     .values(incident_id=incidents.c.id)
     .returning(_a.action, _a.incident_id, _a.resolved_at, _a.source, _a.message)
 )
-_ANSWERED = update(correlation_slots).where(_s.opening == _keys, incident_exists).values(is_waiting=False)
 
 _SHOWN = select(
     *(_a[name] for name in Alert.model_fields if name != "status"),

@@ -1,5 +1,6 @@
 """Field types that services share: text that Postgres can keep, severities, who did it."""
 
+import re
 from typing import Annotated, Literal
 
 from fastapi import Header
@@ -22,7 +23,8 @@ Actor = Annotated[
         description="Who does this; goes into the timeline.",
     ),
 ]
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 IdempotencyKey = Annotated[
     str | None,
-    Header(pattern=r"^[\x21-\x7e]{1,128}$", description="The same request sent again is done once."),
+    Header(pattern=f"^{IDEMPOTENCY_KEY.pattern}$", description="The same request sent again is done once."),
 ]
