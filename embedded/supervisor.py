@@ -6,6 +6,7 @@ when all of them are healthy.
 """
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -270,14 +271,19 @@ class _Lab:
     def _service(self, service: Service) -> Component:
         name = service.name
         url = self._lab.url(name)
-        environment = {**self._shop, "DATABASE_URL": self._role_url(service.role)}
+        database_url = self._role_url(service.role)
+        starts = itertools.count()
 
         async def start() -> Running:
             return await self._fork_server.start(
                 name,
                 call="embedded.processes:serve",
                 arguments=(service.app, self._lab.bind, self._lab.ports[name], service.websockets),
-                environment=environment,
+                environment={
+                    **self._shop,
+                    "DATABASE_URL": database_url,
+                    "LAB_RESUMES": "true" if next(starts) else "false",
+                },
                 log=self._lab.log(name),
             )
 

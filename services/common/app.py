@@ -120,7 +120,7 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
             for running in parts.running:
                 await stack.enter_async_context(running())
             await stack.enter_async_context(_refreshing(operator))
-            switch.to(settings.failure_mode)
+            switch.to(settings.failure_mode, resume=settings.lab_resumes)
             # Not left at the end: a restart, a tidy one too, must not mend what is broken.
             yield
         if parts.database:

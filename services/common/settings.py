@@ -26,6 +26,8 @@ class ServiceSettings(BaseSettings):
     """When set, ``/admin`` routes ask for it as a bearer token."""
     database_url: str | None = None
     failure_mode: str = "none"
+    lab_resumes: bool = False
+    """Set by the supervisor for a service that comes back: its failure mode is resumed, not entered anew."""
     sentry_dsn: str = ""
     traces_sample_rate: float = Field(default=0.0, ge=0, le=1)
     """Share of requests that also become Sentry transactions."""

@@ -355,6 +355,17 @@ def test_the_tables_in_code_are_those_of_the_database(lab_database: LabDatabase,
         assert columns == {c.name: c.nullable for c in table.columns}, table.name
 
 
+def test_a_service_that_comes_back_does_not_undo_what_a_person_mended(shop: Shop) -> None:
+    dns = shop.start("dns", DNS_FAILURE_MODE="record_missing")
+    assert dns.client.get("/ops/records/fraud-api").status_code == 404
+    dns.client.put("/ops/records/fraud-api", json={"address": "127.0.0.1"})
+
+    dns = shop.restart("dns", LAB_RESUMES="true")
+
+    assert dns.client.get("/admin/failure-mode").json()["failure_mode"] == "record_missing"
+    assert dns.client.get("/ops/records/fraud-api").status_code == 200
+
+
 def test_a_tidy_restart_does_not_mend_the_fault(shop: Shop) -> None:
     dns = shop.start("dns")
     dns.mode("record_missing")
