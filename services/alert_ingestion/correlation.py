@@ -70,7 +70,7 @@ class Batch:
     def _lock(self, slots: Sequence[Slot]) -> dict[Slot, Opening]:
         """Lock the slots; what each waits for, or has waited for."""
         wanted = [{"service": service, "severity": severity} for service, severity in slots]
-        rows = self._db.execute(_LOCK_SLOTS, {"slots": json.dumps(wanted)})
+        rows = self._db.execute(_LOCK_SLOTS, {"slots": json.dumps(wanted)}).all()
         return {
             (row.service, row.severity): Opening(row.opening, row.service, row.severity, row.title)
             for row in rows
@@ -152,7 +152,7 @@ class Batch:
             action = NEW if slot in begun and openers[slot] == n else ATTACHED
             rows.append(_row(n, self._arrivals[n], incident_id=incident_id, opening=opening, action=action))
             new[n] = (incident_id, action, opening)
-        for position, alert_id, is_stored in self._db.execute(_INSERT, {"batch": json.dumps(rows)}):
+        for position, alert_id, is_stored in self._db.execute(_INSERT, {"batch": json.dumps(rows)}).all():
             if not is_stored:
                 raise Raced
             self._outcomes[position] = Stored(alert_id, *new[position])
@@ -161,7 +161,7 @@ class Batch:
         """The incidents that take alerts of these slots in, and the slots without one to come."""
         wanted = [{"service": service, "severity": severity} for service, severity in slots]
         joined, free = {}, []
-        for row in self._db.execute(_LOOK, {"slots": json.dumps(wanted), "window": self._window}):
+        for row in self._db.execute(_LOOK, {"slots": json.dumps(wanted), "window": self._window}).all():
             if row.id is not None:
                 joined[row.service, row.severity] = row.id
             elif row.is_free:
@@ -173,7 +173,7 @@ class Batch:
         if not openers:
             return {}
         wanted = [{"service": a.service, "severity": a.severity, "title": title(a.message)} for a in openers]
-        begun = self._db.execute(_BEGIN, {"slots": json.dumps(wanted)})
+        begun = self._db.execute(_BEGIN, {"slots": json.dumps(wanted)}).all()
         return {(row.service, row.severity): Opening(*row) for row in begun}
 
 

@@ -98,11 +98,18 @@ class Intake:
             outcomes = await to_thread.run_sync(self._alerts.record, [arrival for arrival, _ in batch])
         except (SQLAlchemyError, Raced) as error:
             refusal = Unavailable(f"database: {str(error).partition(chr(10))[0] or type(error).__name__}")
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(refusal)
+            _fail(batch, refusal)
+            return
+        except Exception as error:  # noqa: BLE001 - it is every request's of the batch, and the next batch goes on
+            _fail(batch, error)
             return
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             # Who asked may be gone; the alert is stored all the same.
             if not future.done():
                 future.set_result(outcome)
+
+
+def _fail(batch: Sequence[Waiting], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

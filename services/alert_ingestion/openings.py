@@ -122,7 +122,11 @@ class Openings:
             return {}
         if answer.status_code != 201:
             raise UpstreamFailed(f"incident-management: status {answer.status_code}: {answer.text[:200]}")
-        return {UUID(one["idempotency_key"]): UUID(one["incident_id"]) for one in answer.json()["items"]}
+        try:
+            items = answer.json()["items"]
+            return {UUID(one["idempotency_key"]): UUID(one["incident_id"]) for one in items}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UpstreamFailed(f"incident-management: not understood: {answer.text[:200]}") from error
 
     async def _keep_sweeping(self) -> None:
         while True:

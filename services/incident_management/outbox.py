@@ -16,6 +16,7 @@ from functools import partial
 from typing import Literal
 from uuid import UUID
 
+import httpx
 import structlog
 from anyio import to_thread
 from sqlalchemy import Connection, Float, cast, func, insert, select, update
@@ -128,10 +129,9 @@ class Outbox:
             "GET", "/api/v1/oncall/current", at_most_s=CALL_TIMEOUT_S, params={"team": team}
         )
         _raise_for_later(answer.status_code)
-        found = answer.json() if answer.is_success else {}
-        engineer = found.get("engineer") if isinstance(found, dict) else None
-        if isinstance(engineer, str) and engineer:
-            return engineer[:NAME_LENGTH]
+        engineer = _engineer(answer) if answer.is_success else None
+        if engineer:
+            return engineer
         log.warning("oncall.nobody", team=team, status=answer.status_code, answer=answer.text[:200])
         return None
 
@@ -251,6 +251,15 @@ def _postpone(db: Connection, rows: Sequence[Due]) -> None:
 
 def _ids(rows: Sequence[Due]) -> list[UUID]:
     return [row.id for row in rows]
+
+
+def _engineer(answer: httpx.Response) -> str | None:
+    try:
+        found = answer.json()
+    except ValueError as error:
+        raise UpstreamFailed(f"not understood: {answer.text[:200]}") from error
+    engineer = found.get("engineer") if isinstance(found, dict) else None
+    return engineer[:NAME_LENGTH] if isinstance(engineer, str) else None
 
 
 def _raise_for_later(status: int) -> None:
