@@ -91,7 +91,8 @@ CREATE TABLE IF NOT EXISTS incident.correlation_slots (
 ) WITH (fillfactor = 50);
 CREATE INDEX IF NOT EXISTS correlation_slots_waiting ON incident.correlation_slots (claimed_until)
 WHERE is_waiting;
-CREATE INDEX IF NOT EXISTS correlation_slots_opening ON incident.correlation_slots (opening);
+-- Unique as it is, the planner needs no statistics to know that few openings are few rows.
+CREATE UNIQUE INDEX IF NOT EXISTS correlation_slots_opening ON incident.correlation_slots (opening);
 
 -- `fingerprint` is the source's own. An alert of a source is under way until the source resolves it
 -- (`resolved_at`), or until it fires on after a person resolved its incident (`superseded_at`).
@@ -126,8 +127,8 @@ CREATE INDEX IF NOT EXISTS alerts_pending ON incident.alerts (opening) WHERE inc
 CREATE INDEX IF NOT EXISTS alerts_of ON incident.alerts (incident_id, received_at);
 CREATE INDEX IF NOT EXISTS alerts_newest ON incident.alerts (received_at DESC, id);
 
-GRANT USAGE ON SCHEMA incident TO candidate;
-GRANT SELECT ON ALL TABLES IN SCHEMA incident TO candidate;
-ALTER DEFAULT PRIVILEGES IN SCHEMA incident GRANT SELECT ON TABLES TO candidate;
+GRANT USAGE ON SCHEMA incident TO candidate, observer;
+GRANT SELECT ON ALL TABLES IN SCHEMA incident TO candidate, observer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA incident GRANT SELECT ON TABLES TO candidate, observer;
 
 RESET ROLE;

@@ -25,6 +25,8 @@ NAME = "alert-ingestion"
 CALL_TIMEOUT_S = 2.0
 SWEEP_EVERY_S = 0.5
 BATCH_LIMIT = 200
+ASKERS = 2
+"""While one batch is on its way the next one is asked for."""
 
 
 class Openings:
@@ -35,7 +37,7 @@ class Openings:
         self._incident_management = incident_management
         self._wait_s = wait_s
         self._wanted: dict[Opening, asyncio.Future[UUID | None]] = {}
-        self._asked = asyncio.Event()
+        self._queue: asyncio.Queue[Opening] = asyncio.Queue()
         self._is_away = False
 
     async def incident_for(self, opening: Opening) -> UUID | None:
@@ -55,7 +57,8 @@ class Openings:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ask while the block lasts."""
-        tasks = [asyncio.create_task(self._keep_asking()), asyncio.create_task(self._keep_sweeping())]
+        tasks = [asyncio.create_task(self._keep_asking()) for _ in range(ASKERS)]
+        tasks.append(asyncio.create_task(self._keep_sweeping()))
         try:
             yield
         finally:
@@ -67,19 +70,18 @@ class Openings:
     def _want(self, opening: Opening) -> "asyncio.Future[UUID | None]":
         if opening not in self._wanted:
             self._wanted[opening] = asyncio.get_running_loop().create_future()
-            self._asked.set()
+            self._queue.put_nowait(opening)
         return self._wanted[opening]
 
     async def _keep_asking(self) -> None:
         while True:
-            await self._asked.wait()
-            self._asked.clear()
-            while self._wanted:
-                batch = list(self._wanted)[:BATCH_LIMIT]
-                # Who comes while we ask waits for the same answer, so what is asked for stays until it is in.
-                found = await self._open(batch)
-                for opening in batch:
-                    self._wanted.pop(opening).set_result(found.get(opening.key))
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH_LIMIT and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            # Who comes while we ask waits for the same answer, so what is asked for stays until it is in.
+            found = await self._open(batch)
+            for opening in batch:
+                self._wanted.pop(opening).set_result(found.get(opening.key))
 
     async def _open(self, batch: list[Opening]) -> dict[UUID, UUID]:
         """The incidents by key; empty when they cannot be had now."""

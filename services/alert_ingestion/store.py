@@ -39,7 +39,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -132,15 +131,15 @@ class Alerts:
         """Openings that wait for their incident and that nobody asks for; ours for the lease."""
         s = correlation_slots.c
         free = (
-            select(s.service, s.severity)
+            select(s.opening)
             .where(s.is_waiting, s.claimed_until <= func.now())
-            .order_by(s.service, s.severity)
+            .order_by(s.claimed_until)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
         claim = (
             update(correlation_slots)
-            .where(tuple_(s.service, s.severity).in_(free))
+            .where(s.opening.in_(free))
             .values(claimed_until=func.now() + LEASE)
             .returning(s.opening, s.service, s.severity, s.title)
         )
