@@ -2,7 +2,9 @@
 
 The format is version 4 of https://prometheus.io/docs/alerting/latest/configuration/#webhook_config.
 Each change of a group (an alert that fires, or is resolved) is posted in its
-order; what fires on is posted again after ``REPEAT_S``.
+order; what fires on is posted again after ``REPEAT_S``. What was posted and
+what was not is kept in a file, so that a restart in the middle of a fault
+loses neither the alert nor its end.
 """
 
 import asyncio
@@ -12,18 +14,18 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, TypedDict
-from urllib.parse import quote
+from pathlib import Path
 
 import httpx
 import structlog
 from prometheus_client import Counter
 
+from embedded.monitoring import told
 from embedded.monitoring.alerts import Alert
+from embedded.monitoring.messages import WebhookAlert, WebhookMessage, ended, message, shown
 
 log = structlog.get_logger()
 
-RECEIVER = "alert-ingestion"
 GROUPED_BY = ("alertname", "service")
 REPEAT_S = 240.0
 POST_TIMEOUT_S = 5.0
@@ -31,7 +33,8 @@ FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 MAX_UNSENT = 100
 """Messages of one group that wait for the receiver; beyond that the oldest is given up."""
-_NEVER = "0001-01-01T00:00:00Z"
+RESTORED_FOR_S = 120.0
+"""An alert that fired before a restart is over if it has not fired again within so long."""
 
 notifications = Counter(
     "alertmanager_notifications_total",
@@ -40,38 +43,13 @@ notifications = Counter(
 )
 
 
-class WebhookAlert(TypedDict):
-    """One alert of a message. ``endsAt`` is the year 1 while it fires."""
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    startsAt: str
-    endsAt: str
-    generatorURL: str
-    fingerprint: str
-
-
-class WebhookMessage(TypedDict):
-    """What is posted: the state of one group."""
-
-    version: Literal["4"]
-    groupKey: str
-    truncatedAlerts: int
-    status: Literal["firing", "resolved"]
-    receiver: str
-    groupLabels: dict[str, str]
-    commonLabels: dict[str, str]
-    commonAnnotations: dict[str, str]
-    externalURL: str
-    alerts: list[WebhookAlert]
-
-
 @dataclass
 class _Group:
     labels: dict[str, str]
-    firing: frozenset[str] = frozenset()
-    """Fingerprints of what fired at the last message."""
+    firing: dict[str, WebhookAlert] = field(default_factory=dict)
+    """What fired at the last message, by fingerprint."""
+    restored: dict[str, WebhookAlert] = field(default_factory=dict)
+    """What fired before a restart and has not been seen since."""
     unsent: "deque[WebhookMessage]" = field(default_factory=deque)
     queued_at_s: float = 0.0
     sending: "asyncio.Task[None] | None" = None
@@ -81,7 +59,8 @@ class Notifier:
     """Tells the receiver at ``url``. ``clock`` is a monotonic clock in seconds.
 
     ``external_url`` is where the monitoring itself is found; ``expressions``
-    are those of the rules by name, for the alerts' links.
+    are those of the rules by name, for the alerts' links; ``path`` is the file
+    that outlives this process (``None``: nothing does).
     """
 
     def __init__(
@@ -91,6 +70,7 @@ class Notifier:
         client: httpx.AsyncClient,
         external_url: str,
         expressions: dict[str, str],
+        path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
@@ -100,19 +80,25 @@ class Notifier:
         self._expressions = expressions
         self._clock = clock
         self._first_retry_s = first_retry_s
-        self._groups: dict[tuple[str, ...], _Group] = {}
+        self._path = path
+        self._groups = {_key(one["labels"]): _restored(one) for one in (told.read(path) if path else [])}
+        self._started_at_s = clock()
 
     def update(self, alerts: Iterable[Alert]) -> None:
         """Take in the alerts that fire and those just resolved, and post what is news."""
         grouped: dict[tuple[str, ...], list[Alert]] = {key: [] for key in self._groups}
         for alert in alerts:
-            labels = dict(alert.labels)
-            grouped.setdefault(tuple(labels.get(name, "") for name in GROUPED_BY), []).append(alert)
+            grouped.setdefault(_key(dict(alert.labels)), []).append(alert)
+        is_news = False
         for key, members in grouped.items():
             group = self._groups.setdefault(key, _Group(_present(dict(zip(GROUPED_BY, key, strict=True)))))
-            self._update_group(group, members)
-            if not group.firing and not group.unsent and group.sending is None:
+            is_news |= self._update_group(group, members)
+            if group.unsent and group.sending is None:
+                group.sending = asyncio.get_running_loop().create_task(self._send_all(group))
+            if not (group.firing or group.restored or group.unsent or group.sending):
                 del self._groups[key]
+        if is_news:
+            self._keep()
 
     async def close(self) -> None:
         """Stop posting; what was not accepted yet is not."""
@@ -121,50 +107,79 @@ class Notifier:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
 
-    def _update_group(self, group: _Group, members: Sequence[Alert]) -> None:
-        firing = frozenset(alert.fingerprint for alert in members if alert.state == "firing")
-        resolved = any(alert.state == "resolved" for alert in members)
+    def _update_group(self, group: _Group, members: Sequence[Alert]) -> bool:
+        """Take in a group's alerts; whether there was anything to tell."""
+        alerts = [self._shown(alert) for alert in members]
+        for alert in alerts:
+            group.restored.pop(alert["fingerprint"], None)
+        if group.restored and self._clock() - self._started_at_s >= RESTORED_FOR_S:
+            now = datetime.now(UTC)
+            alerts += [ended(alert, at=now) for alert in group.restored.values()]
+            group.restored.clear()
+        firing = {alert["fingerprint"]: alert for alert in alerts if alert["status"] == "firing"}
+        resolved = any(alert["status"] == "resolved" for alert in alerts)
         due = bool(firing) and not group.unsent and self._clock() - group.queued_at_s >= REPEAT_S
-        if not (firing != group.firing or resolved or due):
-            return
+        if not (firing.keys() != group.firing.keys() or resolved or due):
+            return False
         group.firing = firing
         group.queued_at_s = self._clock()
-        group.unsent.append(self._message(group.labels, members))
+        group.unsent.append(message(alerts, group_labels=group.labels, external_url=self._external_url))
         if len(group.unsent) > MAX_UNSENT:
             group.unsent.popleft()
             notifications.labels("given_up").inc()
             log.error("alertmanager.gave_up", group=group.labels, unsent=MAX_UNSENT)
-        if group.sending is None:
-            group.sending = asyncio.get_running_loop().create_task(self._send_all(group))
+        return True
+
+    def _shown(self, alert: Alert) -> WebhookAlert:
+        expression = self._expressions.get(dict(alert.labels)["alertname"], "")
+        return shown(alert, expression=expression, external_url=self._external_url)
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        groups: list[told.Told] = [
+            {
+                "labels": group.labels,
+                "firing": [*group.firing.values(), *group.restored.values()],
+                "unsent": list(group.unsent),
+            }
+            for group in self._groups.values()
+        ]
+        try:
+            told.write(self._path, groups)
+        except OSError as error:
+            # Alerts are told all the same; only a restart would forget them.
+            log.error("told.not_kept", path=str(self._path), error=str(error))
 
     async def _send_all(self, group: _Group) -> None:
         try:
             while group.unsent:
-                message = group.unsent[0]
-                await self._send(message)
+                first = group.unsent[0]
+                await self._send(first)
                 # It may have been given up meanwhile.
-                if group.unsent and group.unsent[0] is message:
+                if group.unsent and group.unsent[0] is first:
                     group.unsent.popleft()
+                self._keep()
         finally:
             group.sending = None
 
-    async def _send(self, message: WebhookMessage) -> None:
+    async def _send(self, news: WebhookMessage) -> None:
         """Post until it is accepted, or refused for good."""
         wait_s = self._first_retry_s
         while True:
-            trouble, at_least_s = await self._post(message)
+            trouble, at_least_s = await self._post(news)
             if not trouble:
                 return
             notifications.labels("retried").inc()
-            log.warning("alertmanager.retries", group=message["groupLabels"], error=trouble, wait_s=wait_s)
+            log.warning("alertmanager.retries", group=news["groupLabels"], error=trouble, wait_s=wait_s)
             await asyncio.sleep(min(max(wait_s, at_least_s), LONGEST_RETRY_S))
             wait_s = min(wait_s * 2, LONGEST_RETRY_S)
 
-    async def _post(self, message: WebhookMessage) -> tuple[str, float]:
+    async def _post(self, news: WebhookMessage) -> tuple[str, float]:
         """Post once; why it has to be tried again, if it has to, and after how many seconds at least."""
         try:
             async with asyncio.timeout(POST_TIMEOUT_S):
-                answer = await self._client.post(self._url, json=message, timeout=None)
+                answer = await self._client.post(self._url, json=news, timeout=None)
         except TimeoutError:
             return f"no answer within {POST_TIMEOUT_S:g} s", 0.0
         except httpx.HTTPError as error:
@@ -175,7 +190,7 @@ class Notifier:
             notifications.labels("refused").inc()
             log.error(
                 "alertmanager.refused",
-                group=message["groupLabels"],
+                group=news["groupLabels"],
                 status=answer.status_code,
                 answer=answer.text[:500],
             )
@@ -183,44 +198,18 @@ class Notifier:
         notifications.labels("accepted").inc()
         return "", 0.0
 
-    def _message(self, group_labels: dict[str, str], members: Sequence[Alert]) -> WebhookMessage:
-        alerts = [self._alert(alert) for alert in sorted(members, key=lambda alert: alert.labels)]
-        key = ", ".join(f'{name}="{value}"' for name, value in group_labels.items())
-        return {
-            "version": "4",
-            "groupKey": f"{{}}:{{{key}}}",
-            "truncatedAlerts": 0,
-            "status": "firing" if any(alert["status"] == "firing" for alert in alerts) else "resolved",
-            "receiver": RECEIVER,
-            "groupLabels": group_labels,
-            "commonLabels": _common([alert["labels"] for alert in alerts]),
-            "commonAnnotations": _common([alert["annotations"] for alert in alerts]),
-            "externalURL": self._external_url,
-            "alerts": alerts,
-        }
 
-    def _alert(self, alert: Alert) -> WebhookAlert:
-        labels = dict(alert.labels)
-        expression = quote(self._expressions.get(labels["alertname"], ""), safe="")
-        return {
-            "status": "resolved" if alert.state == "resolved" else "firing",
-            "labels": labels,
-            "annotations": alert.annotations,
-            "startsAt": _iso(alert.fired_at_ms),
-            "endsAt": _iso(alert.resolved_at_ms) if alert.state == "resolved" else _NEVER,
-            "generatorURL": f"{self._external_url}/graph?g0.expr={expression}&g0.tab=1",
-            "fingerprint": alert.fingerprint,
-        }
+def _key(labels: dict[str, str]) -> tuple[str, ...]:
+    return tuple(labels.get(name, "") for name in GROUPED_BY)
+
+
+def _restored(one: told.Told) -> _Group:
+    firing = {alert["fingerprint"]: alert for alert in one["firing"]}
+    return _Group(one["labels"], restored=firing, unsent=deque(one["unsent"]))
 
 
 def _present(labels: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in labels.items() if value}
-
-
-def _common(many: Sequence[dict[str, str]]) -> dict[str, str]:
-    """The pairs that all of them have."""
-    first, *others = many
-    return {name: v for name, v in first.items() if all(other.get(name) == v for other in others)}
 
 
 def _retry_after_s(answer: httpx.Response) -> float:
@@ -228,8 +217,3 @@ def _retry_after_s(answer: httpx.Response) -> float:
         return float(answer.headers.get("retry-after", "0"))
     # The header may also be a date; the growing wait serves as well.
     return 0.0
-
-
-def _iso(at_ms: int) -> str:
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

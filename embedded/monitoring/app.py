@@ -28,6 +28,7 @@ from services.common import logs
 
 NAME = "prometheus"
 WEBHOOK = "/api/v1/webhooks/alertmanager"
+TOLD = "alerts-told.json"
 PRUNE_EVERY_S = 60.0
 MISSED_EVALUATIONS = 4
 """After so many the monitoring is not healthy."""
@@ -64,6 +65,7 @@ class Monitoring:
             expressions={
                 rule.name: rule.expression.text for group in self.rules.groups for rule in group.rules
             },
+            path=settings.lab_dir / TOLD if settings.lab_dir else None,
         )
         self._evaluated_at_s = time.monotonic()
 

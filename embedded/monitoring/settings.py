@@ -21,6 +21,8 @@ class MonitoringSettings(BaseSettings):
     prometheus_url: str = f"http://127.0.0.1:{PROMETHEUS_PORT}"
     """Where this monitoring is found itself: the base of the links in its alerts."""
     prometheus_rules: Path = RULES
+    lab_dir: Path | None = None
+    """Where what was told to alert-ingestion is kept; nowhere if it is not set."""
     scrape_interval_s: float = Field(default=5.0, gt=0)
     scrape_timeout_s: float = Field(default=4.0, gt=0)
     evaluation_interval_s: float = Field(default=5.0, gt=0)

@@ -1,11 +1,12 @@
 """Posting alerts to a receiver that is real, and not always well."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from embedded.monitoring import alertmanager
-from embedded.monitoring.alertmanager import Notifier
+from embedded.monitoring.alertmanager import RESTORED_FOR_S, Notifier
 from embedded.monitoring.alerts import Alert
 from embedded.monitoring.app import new_client
 from embedded.monitoring.store import labels_of
@@ -189,3 +190,75 @@ def test_a_receiver_that_stays_away_does_not_fill_the_memory(
     notify(receiver, *changes, accepted=3)
 
     assert [message["status"] for message in receiver.accepted] == ["resolved", "firing", "resolved"]
+
+
+class Monitoring:
+    """A notifier that is killed and started again, with the same file and the same receiver."""
+
+    def __init__(self, receiver: Receiver, path: Path) -> None:
+        self.clock = Clock()
+        self._receiver = receiver
+        self._path = path
+
+    def life(self, *updates: tuple[float, list[Alert]], accepted: int) -> None:
+        """Start, take in the updates, each so many seconds after the start, and die without a goodbye."""
+        asyncio.run(self._life(updates, accepted=accepted))
+
+    async def _life(self, updates: tuple[tuple[float, list[Alert]], ...], *, accepted: int) -> None:
+        began_s = self.clock.now_s
+        async with new_client() as client:
+            notifier = Notifier(
+                self._receiver.url,
+                client=client,
+                external_url="",
+                expressions={},
+                path=self._path,
+                clock=self.clock,
+                first_retry_s=0.02,
+            )
+            for after_s, alerts in updates:
+                self.clock.now_s = began_s + after_s
+                notifier.update(alerts)
+            await _accepted(self._receiver, accepted)
+            await asyncio.sleep(0.1)
+            await notifier.close()
+
+
+def test_an_alert_that_ends_while_the_monitoring_is_away_is_resolved_after_a_while(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    monitoring = Monitoring(receiver, tmp_path / "told.json")
+    monitoring.life((0, [alert(route="/a"), alert(route="/b")]), accepted=1)
+    monitoring.life((5, []), (RESTORED_FOR_S - 1, [alert(route="/b")]), accepted=2)
+    monitoring.life((5, [alert(route="/b")]), (RESTORED_FOR_S, [alert(route="/b")]), accepted=4)
+
+    states = [[(a["labels"]["route"], a["status"]) for a in m["alerts"]] for m in receiver.accepted]
+    assert states == [
+        [("/a", "firing"), ("/b", "firing")],
+        [("/b", "firing")],
+        [("/b", "firing")],
+        [("/a", "resolved"), ("/b", "firing")],
+    ]
+    assert all(
+        a["endsAt"] > a["startsAt"] for a in receiver.accepted[-1]["alerts"] if a["status"] == "resolved"
+    )
+
+
+def test_a_message_that_was_not_accepted_is_posted_by_the_monitoring_that_comes_back(tmp_path: Path) -> None:
+    port = free_port()
+    away = Receiver(f"http://127.0.0.1:{port}")
+    Monitoring(away, tmp_path / "told.json").life((0, [alert()]), (5, [alert("resolved")]), accepted=0)
+
+    with receiving(port) as receiver:
+        Monitoring(receiver, tmp_path / "told.json").life((5, []), accepted=2)
+
+    assert [message["status"] for message in receiver.accepted] == ["firing", "resolved"]
+
+
+def test_a_file_that_cannot_be_understood_is_as_good_as_none(receiver: Receiver, tmp_path: Path) -> None:
+    path = tmp_path / "told.json"
+    path.write_text('{"groups": 3')
+
+    Monitoring(receiver, path).life((0, [alert()]), accepted=1)
+
+    assert [message["status"] for message in receiver.accepted] == ["firing"]
