@@ -1,6 +1,6 @@
 # The project's commands. `make` alone lists them.
 #
-# Nothing here needs root, Docker, or anything but make and Python >= 3.11.
+# Nothing here needs root, or anything but make and Python >= 3.11; what needs Docker says so.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -11,10 +11,10 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/setup
 
-.PHONY: help setup lab test verify run seed load bench clean
+.PHONY: help setup lab test verify scan run seed load bench clean up down logs ps chaos test-compose run-pipeline
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything pinned in requirements.lock (done by itself when needed)
 
@@ -31,6 +31,9 @@ verify: $(READY) ## Lint, formatting, types, tests
 	@$(PYTHON) -m mypy
 	@$(MAKE) --no-print-directory test
 
+scan: $(READY) ## Audit the dependencies and the Dockerfile; what cannot be checked is named
+	@exec $(PYTHON) -m scan
+
 run: $(READY) ## The profile service alone, on SQLite, port 8000
 	@exec $(PYTHON) -m services.profile
 
@@ -42,6 +45,32 @@ load: $(READY) ## Send 50 requests to the profile service and sum up the answers
 
 bench: $(READY) ## Measure start time, memory, latency and overhead
 	@$(PYTHON) -m bench
+
+up: .env ## The whole lab on Docker, until every container is healthy
+	@docker compose up -d --build --wait
+	@echo "console http://localhost:8080  Grafana http://localhost:3000  logs http://localhost:9999"
+
+down: ## Take the lab on Docker down, with its data
+	@docker compose --profile '*' down -v --remove-orphans
+
+logs: ## Follow what the containers print; SERVICE=profile follows one
+	@docker compose logs -f --tail 100 $(SERVICE)
+
+ps: ## Show the containers
+	@docker compose ps -a
+
+chaos: .env ## Break the lab on Docker: SCENARIO=incident-b, payment-dns, inventory-timeout; none mends it
+	@deploy/chaos "$(SCENARIO)"
+
+test-compose: $(READY) ## Test the lab on Docker: scenarios, chaos, containers that are killed
+	@docker compose --env-file .env.example build -q profile
+	@exec $(PYTHON) -m pytest -s tests/compose
+
+run-pipeline: ## Build, test, scan, bring up, verify, report
+	@exec ./run-pipeline.sh
+
+.env:
+	@cp .env.example .env
 
 clean: ## Stop the lab and remove its data, the caches and .venv
 	@if [ -x $(VENV)/bin/lab ]; then $(VENV)/bin/lab erase --yes; fi

@@ -55,9 +55,15 @@ CREATE TABLE IF NOT EXISTS oncall.escalations (
     delivery_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,
+    handed_over_at timestamptz,
     UNIQUE (incident_id, level),
     CHECK ((status = 'pending') = (settled_at IS NULL))
 );
+-- Steps of a database from before this column are not handed over any more.
+ALTER TABLE oncall.escalations ADD COLUMN IF NOT EXISTS handed_over_at timestamptz DEFAULT now();
+ALTER TABLE oncall.escalations ALTER COLUMN handed_over_at DROP DEFAULT;
+CREATE INDEX IF NOT EXISTS escalations_not_handed_over ON oncall.escalations (seq)
+WHERE status = 'notified' AND handed_over_at IS NULL;
 CREATE INDEX IF NOT EXISTS escalations_pending ON oncall.escalations (seq) WHERE status = 'pending';
 
 INSERT INTO oncall.schedules (name, team, members, time_zone, rotation)
@@ -69,8 +75,8 @@ INSERT INTO oncall.escalation_policies (team, levels) VALUES (
     '[{"target": "next_on_call"}, {"target": "engineer", "engineer": "incident-commander"}]'
 ) ON CONFLICT DO NOTHING;
 
-GRANT USAGE ON SCHEMA oncall TO candidate;
-GRANT SELECT ON ALL TABLES IN SCHEMA oncall TO candidate;
-ALTER DEFAULT PRIVILEGES IN SCHEMA oncall GRANT SELECT ON TABLES TO candidate;
+GRANT USAGE ON SCHEMA oncall TO candidate, observer;
+GRANT SELECT ON ALL TABLES IN SCHEMA oncall TO candidate, observer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA oncall GRANT SELECT ON TABLES TO candidate, observer;
 
 RESET ROLE;

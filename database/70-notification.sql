@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS notification.deliveries (
     channel text NOT NULL CHECK (channel IN ('console', 'email', 'webhook', 'chat')),
     recipient text NOT NULL,
     message text NOT NULL,
+    note text,
     status text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'delivered', 'dead')),
     is_bundle boolean NOT NULL DEFAULT false,
     bundle_id uuid REFERENCES notification.deliveries,
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS notification.deliveries (
     CHECK ((status = 'queued') = (ended_at IS NULL)),
     CHECK (NOT is_bundle OR bundle_id IS NULL)
 );
+ALTER TABLE notification.deliveries ADD COLUMN IF NOT EXISTS note text;
 CREATE INDEX IF NOT EXISTS deliveries_queued ON notification.deliveries (channel, due_at)
 WHERE status = 'queued' AND bundle_id IS NULL;
 CREATE INDEX IF NOT EXISTS deliveries_pending ON notification.deliveries (channel) WHERE status = 'queued';
@@ -36,6 +38,9 @@ ON notification.deliveries (channel, recipient, created_at);
 CREATE INDEX IF NOT EXISTS deliveries_incident ON notification.deliveries (incident_id, seq);
 CREATE INDEX IF NOT EXISTS deliveries_bundle ON notification.deliveries (bundle_id)
 WHERE bundle_id IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS deliveries_ended ON notification.deliveries (ended_at)
+WHERE ended_at IS NOT NULL;
 
 -- One row for each attempt. One without an outcome is under way, or its process died.
 CREATE TABLE IF NOT EXISTS notification.attempts (

@@ -1,5 +1,9 @@
--- What was broken when, and the truth about it. Only the examiner reads it.
+-- Runs of the exam, what was broken when, and the truth about it. Only the examiner reads it.
+RESET ROLE;
+RESET search_path;
 CREATE SCHEMA IF NOT EXISTS exam AUTHORIZATION examiner;
+-- What candidates did is in everybody's tables.
+GRANT pg_read_all_data TO examiner;
 SET ROLE examiner;
 
 -- One row for each phase of a scenario. A row without an end says that what its
@@ -17,7 +21,125 @@ CREATE TABLE IF NOT EXISTS exam.phases (
 CREATE INDEX IF NOT EXISTS phases_open ON exam.phases (started_at) WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS phases_started_at ON exam.phases (started_at);
 
+-- One row for each run. Its clock stands still while `paused_at` is set; `paused_s` is how long it stood
+-- before. `applied` and `shown` are the numbers of the faults and red herrings that took. What the end
+-- of a run has got done is kept step by step, so that a restart goes on behind the last one.
+CREATE TABLE IF NOT EXISTS exam.runs (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    scenario text NOT NULL,
+    seed bigint NOT NULL,
+    candidate text NOT NULL,
+    minutes double precision NOT NULL CHECK (minutes > 0),
+    soak_s double precision NOT NULL CHECK (soak_s >= 0),
+    blind boolean NOT NULL,
+    token_hash text NOT NULL UNIQUE,
+    state text NOT NULL DEFAULT 'created' CHECK (
+        state IN ('created', 'waiting', 'soaking', 'running', 'grading', 'graded', 'aborted')
+    ),
+    trouble text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    injected_at timestamptz,
+    paused_at timestamptz,
+    paused_s double precision NOT NULL DEFAULT 0,
+    ended_at timestamptz,
+    ended_by text CHECK (ended_by IN ('submitted', 'time_up', 'aborted')),
+    applied integer[] NOT NULL DEFAULT '{}',
+    shown integer[] NOT NULL DEFAULT '{}',
+    world jsonb,
+    final jsonb,
+    reverted_at timestamptz,
+    journal jsonb,
+    score jsonb,
+    CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+-- The lab has one shop: one run at a time.
+CREATE UNIQUE INDEX IF NOT EXISTS runs_one_active ON exam.runs ((true))
+WHERE state IN ('waiting', 'soaking', 'running', 'grading');
+CREATE INDEX IF NOT EXISTS runs_newest ON exam.runs (created_at DESC);
+
+-- What the exam itself did or was asked for; the rest of a run's timeline is collected from where it is.
+CREATE TABLE IF NOT EXISTS exam.events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id uuid NOT NULL REFERENCES exam.runs ON DELETE CASCADE,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind text NOT NULL,
+    actor text NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX IF NOT EXISTS events_of ON exam.events (run_id, id);
+
+CREATE TABLE IF NOT EXISTS exam.probes (
+    run_id uuid NOT NULL REFERENCES exam.runs ON DELETE CASCADE,
+    at timestamptz NOT NULL,
+    route text NOT NULL,
+    affected boolean NOT NULL,
+    ok boolean NOT NULL,
+    status integer,
+    latency_ms double precision NOT NULL
+);
+CREATE INDEX IF NOT EXISTS probes_of ON exam.probes (run_id, at);
+
+CREATE TABLE IF NOT EXISTS exam.submissions (
+    run_id uuid NOT NULL REFERENCES exam.runs ON DELETE CASCADE,
+    number integer NOT NULL CHECK (number > 0),
+    at timestamptz NOT NULL DEFAULT now(),
+    diagnosis jsonb NOT NULL,
+    PRIMARY KEY (run_id, number)
+);
+
 REVOKE ALL ON SCHEMA exam FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA exam FROM PUBLIC;
 
 RESET ROLE;
+
+-- The server writes down every statement of the candidate's role, which cannot turn it off: setting
+-- `log_statement` is the superuser's.
+ALTER ROLE candidate SET log_statement = 'all';
+
+-- What the candidate's role ran in this database, from the server's log in its JSON form. `error` is the
+-- server's answer to a statement that failed. Empty where the server writes no such log.
+-- It belongs to the superuser, who alone may read files; only the examiner may call it.
+CREATE SCHEMA IF NOT EXISTS guard;
+GRANT USAGE ON SCHEMA guard TO examiner;
+CREATE OR REPLACE FUNCTION guard.candidate_statements(since timestamptz, until timestamptz)
+RETURNS TABLE (at timestamptz, statement text, error text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF current_setting('logging_collector') = 'off' OR current_setting('log_destination') NOT LIKE '%jsonlog%'
+    THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH file AS (
+        SELECT current_setting('log_directory') || '/' || f.name AS path
+        FROM pg_ls_logdir() AS f WHERE f.name LIKE '%.json%' AND f.modification >= since
+    ), line AS (
+        SELECT l.text FROM file, string_to_table(pg_read_file(file.path, true), E'\n') AS l (text)
+        WHERE l.text LIKE '%"user":"candidate"%'
+    ), entry AS MATERIALIZED (
+        -- The last line may be half written.
+        SELECT CASE WHEN l.text IS JSON OBJECT THEN l.text::jsonb END AS j FROM line AS l
+    ), mine AS MATERIALIZED (
+        SELECT (e.j ->> 'timestamp')::timestamptz AS at, e.j ->> 'session_id' AS session, (e.j ->> 'line_num')::bigint AS line_num,
+            e.j ->> 'error_severity' AS severity, e.j ->> 'message' AS message, e.j ->> 'statement' AS failed
+        FROM entry AS e
+        WHERE (e.j ->> 'timestamp')::timestamptz BETWEEN since AND until
+        AND e.j ->> 'dbname' = current_database()
+    )
+    SELECT m.at, regexp_replace(m.message, '^(statement|execute [^:]*): ', ''), (
+        SELECT f.message FROM mine AS f
+        WHERE f.session = m.session AND f.line_num > m.line_num AND f.severity IN ('ERROR', 'FATAL')
+        AND NOT EXISTS (
+            SELECT FROM mine AS n WHERE n.session = m.session AND n.severity = 'LOG'
+            AND n.line_num > m.line_num AND n.line_num < f.line_num
+        )
+        ORDER BY f.line_num LIMIT 1
+    )
+    FROM mine AS m
+    WHERE m.severity = 'LOG' AND m.message ~ '^(statement|execute [^:]*): '
+    ORDER BY m.at, m.line_num;
+END
+$$;
+REVOKE ALL ON FUNCTION guard.candidate_statements FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION guard.candidate_statements TO examiner;

@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2 import sql
 
 FOLDER = Path(__file__).parent
-ROLES = ("shop", "platform", "examiner", "candidate")
+ROLES = ("shop", "platform", "examiner", "candidate", "observer", "metrics")
 _LOCK = 7_210_001
 """Number of the advisory lock that keeps two runners apart."""
 

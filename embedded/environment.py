@@ -22,6 +22,7 @@ from services.common.catalog import (
 )
 
 DATABASE_NAME = "firedrill"
+TELEMETRY = "telemetry"
 PORT_VARIABLES = (
     *(service.port_variable for service in (*SERVICES, PROMETHEUS)),
     "POSTGRES_PORT",
@@ -29,7 +30,10 @@ PORT_VARIABLES = (
     "TRAFFIC_GENERATOR_PORT",
 )
 """Every variable that moves a port of the lab."""
+_YES = frozenset({"1", "on", "t", "true", "y", "yes"})
+"""What the services' settings read as true."""
 _WILDCARDS = ("0.0.0.0", "::")
+_NOT_FOR_TRAFFIC = frozenset({"DATABASE_URL", "LAB_ADMIN_TOKEN"})
 _SECRET_VARIABLES = (
     "DATABASE_URL",
     "EXAM_DATABASE_URL",
@@ -119,6 +123,8 @@ def shop_environment(lab: Settings, *, database_url: str) -> dict[str, str]:
     """
     given = {name: value for name, value in lab.user.items() if name not in _SECRET_VARIABLES}
     addresses = {f"{s.variable_prefix}_URL": lab.url(s.name) for s in lab.services}
+    if TELEMETRY in lab.ports:
+        addresses |= _telemetry(lab.url(TELEMETRY))
     if "fraud" in lab.ports:
         addresses["FRAUD_URL"] = f"http://fraud-api.internal.corp:{lab.ports['fraud']}"
     defaults = {
@@ -135,13 +141,30 @@ def shop_environment(lab: Settings, *, database_url: str) -> dict[str, str]:
         "TRAFFIC_GENERATOR_PORT": str(lab.traffic_port),
         **{s.port_variable: str(lab.ports[s.name]) for s in lab.services},
     }
-    return {**defaults, **given, **places, "DATABASE_URL": database_url}
+    return {**defaults, **given, **places, **_admin_token(lab.user), "DATABASE_URL": database_url}
+
+
+def _telemetry(url: str) -> dict[str, str]:
+    """Where errors, spans and signals go unless the user says otherwise, which may be nowhere."""
+    return {
+        "SENTRY_DSN": f"{url.replace('://', '://lab@', 1)}/1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "PRODSENTINEL_URL": url,
+    }
+
+
+def _admin_token(user: Mapping[str, str]) -> dict[str, str]:
+    """A blind lab's admin routes are closed without a token: one for this run, if the user gives none."""
+    is_blind = user.get("LAB_BLIND", "").lower() in _YES
+    if not is_blind or user.get("LAB_ADMIN_TOKEN"):
+        return {}
+    return {"LAB_ADMIN_TOKEN": secrets.token_urlsafe(24)}
 
 
 def traffic_environment(lab: Settings, *, shop: Mapping[str, str]) -> dict[str, str]:
     """The environment of the load: the shop's without its database, and where the journal goes."""
     journal = {"TRAFFIC_JOURNAL": str(lab.directory / "traffic" / "journal.jsonl")}
-    return {**journal, **{name: value for name, value in shop.items() if name != "DATABASE_URL"}}
+    return {**journal, **{name: value for name, value in shop.items() if name not in _NOT_FOR_TRAFFIC}}
 
 
 def schedule_environment(*, shop: Mapping[str, str], exam_database_url: str) -> dict[str, str]:

@@ -62,8 +62,14 @@ _CONFIGURATION = {
     "track_io_timing": "on",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
-    "log_destination": "stderr",
-    "logging_collector": "off",
+    # The JSON form is where the exam reads what the candidate's role ran; only the collector writes it.
+    "log_destination": "'stderr,jsonlog'",
+    "logging_collector": "on",
+    "log_directory": "'log'",
+    "log_filename": "'postgresql.log'",
+    # Not by the server, which would never let go of an old one: `logs.rotate` keeps them small.
+    "log_rotation_age": "0",
+    "log_rotation_size": "0",
     "log_line_prefix": "'%m [%p] %q%u@%d %a '",
     "log_lock_waits": "on",
     "log_min_duration_statement": "1000",
@@ -120,6 +126,16 @@ class Server:
         return (self._shelter or self.directory) / "data"
 
     @property
+    def log(self) -> Path:
+        """What the server writes once it is up. Beside it, as ``.json``, the same for programs."""
+        return self.data / "log" / "postgresql.log"
+
+    @property
+    def json_log(self) -> Path:
+        """The log with a JSON object a line, from which the database itself reads statements."""
+        return self.log.with_suffix(".json")
+
+    @property
     def password(self) -> str:
         """The superuser's password; made on first use, kept with mode 0600."""
         return _kept_password(self.directory / "superuser-password")
@@ -144,6 +160,7 @@ class Server:
         notes += self._clear_stale_run()
         _write_private(self.data / "lab.conf", self._configuration(), account=self._account)
         _write_private(self.data / "pg_hba.conf", _ACCESS, account=self._account)
+        self._make_log()
         return notes
 
     def command(self) -> list[str]:
@@ -204,6 +221,14 @@ class Server:
         if not reachable(self._binaries / "postgres"):
             self._binaries = _copied_binaries(_make_own(shelter), source=self._binaries)
         return notes
+
+    def _make_log(self) -> None:
+        """The log's folder and its file: whoever opens it first must not take it from the server."""
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        self.log.touch(mode=0o600)
+        if self._account:
+            os.chown(self.log.parent, self._account.uid, self._account.gid)
+            os.chown(self.log, self._account.uid, self._account.gid)
 
     def _initialise(self) -> None:
         """Make the data directory beside its place and move it there whole: a start may be interrupted."""
@@ -287,8 +312,8 @@ class Server:
 def running(directory: Path, *, port: int = 0, durable: bool = True) -> Iterator[Server]:
     """A server for the length of a block, stopped at its end and if this process is killed.
 
-    Its log is ``directory/postgres.log``. Not ``durable``: quicker, and its
-    data is deleted at the end. ``LabError`` with the log's end if it does not
+    Its log is ``Server.log``; what it says before it opens that is in
+    ``directory/postgres.log``. Not ``durable``: quicker, and its data is deleted at the end. ``LabError`` with the log's end if it does not
     come up within 30 s.
     """
     server = Server(directory, port=port or free_port(), durable=durable)
@@ -408,6 +433,7 @@ def _await_ready(server: Server, child: "subprocess.Popen[bytes]", *, log: Path)
     deadline = time.monotonic() + _READY_DEADLINE_S
     while not server.is_ready(child.pid):
         if child.poll() is not None or time.monotonic() > deadline:
-            end = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+            said = "".join(file.read_text(errors="replace") for file in (log, server.log) if file.exists())
+            end = "\n".join(said.splitlines()[-10:])
             raise LabError(f"PostgreSQL on port {server.port} did not come up:\n{end}")
         time.sleep(0.01)

@@ -25,6 +25,7 @@ LIBRARIES = (
     "opentelemetry.sdk.trace.export",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.instrumentation.httpx",
+    "google.protobuf.json_format",
     "structlog",
     "prometheus_client",
     "dns.asyncresolver",
@@ -33,6 +34,7 @@ LIBRARIES = (
     "pydantic.v1",  # FastAPI looks into it when it makes the first route
     "promql_parser",
     "yaml",
+    "services.web_ui",  # imports NiceGUI, and nothing of the console
 )
 
 
@@ -48,6 +50,7 @@ def load() -> None:
     try:
         for name in (*LIBRARIES, *_common_modules()):
             import_module(name)
+        import_module("services.common.client").trusted_authorities()
     finally:
         gc.freeze()
         gc.enable()

@@ -124,24 +124,6 @@ def child_main(
     target(*arguments)
 
 
-def serve(app: str, host: str, port: int, websockets: bool = False) -> None:
-    """Serve the ASGI application that the factory ``app`` (``module:function``) makes, until SIGTERM."""
-    import uvicorn
-
-    uvicorn.run(
-        app,
-        factory=True,
-        host=host,
-        port=port,
-        http="httptools",
-        loop="uvloop",
-        ws="websockets-sansio" if websockets else "none",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
-
-
 class _Forked:
     def __init__(self, process: BaseProcess) -> None:
         self._process = process

@@ -174,6 +174,8 @@ class _Lab:
 
     async def _start(self) -> None:
         self._shop = shop_environment(self._lab, database_url=self._role_url("shop"))
+        if self._plan.traffic:
+            self._shop.setdefault("TRAFFIC_GENERATOR_URL", self._traffic_url())
         # The DNS service makes the live zone anew: a lab that starts is healthy, whatever it was killed in.
         await asyncio.to_thread(Path(self._shop["ZONE_FILE"]).unlink, missing_ok=True)
         self._declare()
@@ -242,7 +244,7 @@ class _Lab:
         if "gateway" in self._lab.ports:
             hints.append(f"a request   curl {self._lab.url('gateway')}/api/users/profile/1")
         if self._plan.traffic:
-            hints.append(f"the load    http://{self._lab.host}:{self._lab.traffic_port}")
+            hints.append(f"the load    {self._traffic_url()}")
         hints.append("look inside lab status, lab logs [SERVICE] -f, lab psql; Ctrl-C ends the lab")
         return hints
 
@@ -253,6 +255,8 @@ class _Lab:
             for note in await asyncio.to_thread(server.prepare):
                 self.say("postgres.prepared", note, component="postgres")
             log = self._lab.log("postgres")
+            log.unlink(missing_ok=True)
+            log.symlink_to(server.log)
             return await start_program(server.command(), guard=self._guard, log=log, options=server.options())
 
         async def is_healthy(running: Running) -> bool:
@@ -277,7 +281,7 @@ class _Lab:
         async def start() -> Running:
             return await self._fork_server.start(
                 name,
-                call="embedded.processes:serve",
+                call="services.common.serving:serve",
                 arguments=(service.app, self._lab.bind, self._lab.ports[name], service.websockets),
                 environment={
                     **self._shop,
@@ -289,8 +293,11 @@ class _Lab:
 
         return Component(name, start, _answers(f"{url}/health"), self._lab.log(name), url=url)
 
+    def _traffic_url(self) -> str:
+        return f"http://{self._lab.host}:{self._lab.traffic_port}"
+
     def _traffic(self, command: list[str]) -> Component:
-        url = f"http://{self._lab.host}:{self._lab.traffic_port}"
+        url = self._traffic_url()
         log = self._lab.log("traffic-generator")
         environment = traffic_environment(self._lab, shop=self._shop)
 
@@ -335,7 +342,7 @@ class _Lab:
 
     async def _keep_logs_small(self) -> None:
         while True:
-            for file in self._lab.logs.glob("*.log"):
+            for file in [*self._lab.logs.glob("*.log"), *self._json_logs()]:
                 await asyncio.to_thread(logs.rotate, file)
             await asyncio.sleep(_ROTATE_EVERY_S)
 
@@ -390,6 +397,9 @@ class _Lab:
 
     def _service_logs(self) -> list[Path]:
         return [file for file in self._lab.logs.glob("*.log") if file != self._lab.log("lab")]
+
+    def _json_logs(self) -> list[Path]:
+        return [self._server.json_log] if self._server else []
 
     def _write_state(self) -> None:
         standings: list[Standing] = [s.standing for s in self._supervised.values()]

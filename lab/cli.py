@@ -86,6 +86,14 @@ def psql(
 
 
 @app.command()
+def budget() -> None:
+    """Show the memory and CPU limits of the compose lab's containers, and their sum."""
+    from lab.budget import show_budget
+
+    show_budget()
+
+
+@app.command()
 def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

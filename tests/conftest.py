@@ -198,7 +198,7 @@ class Shop:
             target=child_main,
             args=(
                 name,
-                "embedded.processes:serve",
+                "services.common.serving:serve",
                 (spec.app, "127.0.0.1", port, spec.websockets),
                 {**url, **self.environment, **environment},
                 log,

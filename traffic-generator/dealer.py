@@ -48,6 +48,18 @@ class Tally:
         vars(self).update(vars(replace(other)))
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How much was planned and done since the start of the test. Requests, except for ``planned_per_s``."""
+
+    planned_per_s: float
+    dealt: int
+    late: int
+    unsent: int
+    answered: int
+    failed: int
+
+
 class Dealer:
     """Deals while a test runs. Lives in the process where the test is started."""
 
@@ -72,6 +84,18 @@ class Dealer:
     def stop(self) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
+
+    def counts(self) -> Counts:
+        """What the metrics show."""
+        total, tally = self._runner.stats.total, self._tally
+        return Counts(
+            planned_per_s=self._settings.rate_per_s if self.dealing else 0.0,
+            dealt=tally.dealt,
+            late=tally.late,
+            unsent=tally.dropped + tally.undelivered,
+            answered=total.num_requests,
+            failed=total.num_failures,
+        )
 
     def summary(self) -> dict[str, object]:
         """The tally, and the requests, failures and latencies of each route, since the start."""

@@ -24,6 +24,8 @@ from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 from locust.rpc.protocol import Message
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from traffic_metrics import registry_of
 from traffic_settings import TIMEOUT_S, read_settings
 
 MAX_WAITING = 200
@@ -136,12 +138,16 @@ def _deal_while_testing(environment: Environment, dealer: Dealer) -> None:
 
 
 def _add_pages(environment: Environment, dealer: Dealer) -> None:
-    """``GET /health`` and ``GET /summary`` beside Locust's own pages."""
+    """``GET /health``, ``/summary`` and ``/metrics`` beside Locust's own pages."""
     if environment.web_ui is None or environment.web_ui.app is None:
         return
     app = environment.web_ui.app
     app.add_url_rule("/health", "health", lambda: {"status": "ok", "service": log_lines.SERVICE})
     app.add_url_rule("/summary", "summary", dealer.summary)
+    registry = registry_of(dealer)
+    app.add_url_rule(
+        "/metrics", "metrics", lambda: (generate_latest(registry), {"content-type": CONTENT_TYPE_LATEST})
+    )
 
 
 def _report_tally(data: dict[str, Any], **_: Any) -> None:

@@ -1,10 +1,10 @@
-"""What is scraped: every service of the catalog, where the environment says that it is."""
+"""What is scraped: every service of the catalog and the load, where the environment says that they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from services.common.catalog import SERVICES, Service
+from services.common.catalog import SERVICES, TRAFFIC_GENERATOR, Service
 from services.common.client import INTERNAL_DOMAIN
 
 LOCALHOST = "127.0.0.1"
@@ -29,8 +29,13 @@ class Target:
 
 
 def targets(environment: Mapping[str, str]) -> tuple[Target, ...]:
-    """A target for each service, from ``<PREFIX>_URL`` or else the catalog's port on this machine."""
-    return tuple(Target(service.name, f"{_base_url(service, environment)}/metrics") for service in SERVICES)
+    """A target for each service, from ``<PREFIX>_URL`` or else the catalog's port on this machine.
+
+    And the load, where ``TRAFFIC_GENERATOR_URL`` says that there is one.
+    """
+    services = [Target(service.name, f"{_base_url(service, environment)}/metrics") for service in SERVICES]
+    load = environment.get("TRAFFIC_GENERATOR_URL")
+    return (*services, *([Target(TRAFFIC_GENERATOR, f"{load.rstrip('/')}/metrics")] if load else []))
 
 
 def _base_url(service: Service, environment: Mapping[str, str]) -> str:

@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
@@ -37,7 +37,7 @@ from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import TooManyRequests, Unavailable, responses
-from services.common.fields import IDEMPOTENCY_KEY, ServiceName, Severity
+from services.common.fields import IDEMPOTENCY_KEY, Limit, Offset, ServiceName, Severity
 
 SCHEMA = "incident"
 POOL_SIZE = 6
@@ -84,8 +84,8 @@ def read_alerts(
     source: Source | None = None,
     status: Literal["correlated", "pending"] | None = None,
     incident_id: UUID | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 50,
+    offset: Offset = 0,
 ) -> AlertPage:
     """Alerts, newest first, a page at a time."""
     return _alerts(request).page(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import sentry_sdk
 import structlog
 from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +19,7 @@ from services.alert_ingestion.arrival import Opening
 from services.alert_ingestion.store import Alerts
 from services.common.client import Dependency
 from services.common.errors import ServiceError, UpstreamFailed
+from services.common.poller import Poller
 
 log = structlog.get_logger()
 
@@ -58,9 +60,9 @@ class Openings:
     async def running(self) -> AsyncIterator[None]:
         """Ask while the block lasts."""
         tasks = [asyncio.create_task(self._keep_asking()) for _ in range(ASKERS)]
-        tasks.append(asyncio.create_task(self._keep_sweeping()))
         try:
-            yield
+            async with Poller("sweep", self._sweep, every_s=SWEEP_EVERY_S).running():
+                yield
         finally:
             for task in tasks:
                 task.cancel()
@@ -92,6 +94,11 @@ class Openings:
             if not self._is_away:
                 log.warning("incidents.postponed", count=len(batch), error=str(error).partition("\n")[0])
             self._is_away = True
+            return {}
+        except Exception as error:
+            # These alerts stay pending, and the next ones are asked for all the same.
+            sentry_sdk.capture_exception(error)
+            log.error("incidents.failed", count=len(batch), error=repr(error), exc_info=error)
             return {}
         if self._is_away:
             log.info("incidents.back", count=len(batch))
@@ -130,16 +137,10 @@ class Openings:
         except (ValueError, KeyError, TypeError) as error:
             raise UpstreamFailed(f"incident-management: not understood: {answer.text[:200]}") from error
 
-    async def _keep_sweeping(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
-            if self._wanted:
-                continue
-            try:
-                for opening in await to_thread.run_sync(self._take_up):
-                    self._want(opening)
-            except SQLAlchemyError as error:
-                log.warning("sweep.postponed", error=str(error).partition("\n")[0])
+    async def _sweep(self) -> None:
+        if not self._wanted:
+            for opening in await to_thread.run_sync(self._take_up):
+                self._want(opening)
 
     def _take_up(self) -> list[Opening]:
         """Settle what a process that died has left, and claim what has not been asked for with success."""

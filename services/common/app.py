@@ -8,7 +8,6 @@ error bodies, deadlines, metrics, one log line a request, and errors in Sentry.
 import asyncio
 import gc
 import re
-import secrets
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.common import deadline, logs, metrics, sentry, tracing
+from services.common.admin import TokenGate
 from services.common.body_limit import BodyLimit
 from services.common.database import Database
 from services.common.errors import Forbidden, ServiceError, Unavailable, responses
@@ -92,6 +92,8 @@ class ServiceParts:
     restore: Callable[[], None] = lambda: None
     running: Sequence[Callable[[], AbstractAsyncContextManager[Any]]] = field(default_factory=tuple)
     demo_scenario: str = ""
+    quiet_routes: frozenset[str] = frozenset()
+    """Routes that are asked for all the time: no log line tells of them when all is well."""
 
 
 def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
@@ -134,7 +136,12 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
     app = FastAPI(
         title=f"Firedrill {parts.name}",
         lifespan=lifespan,
-        telemetry={"operation_spans": False, "metrics": False, "logs": False},
+        telemetry={
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "exclude": lambda scope: settings.lab_blind and _is_admin(scope),
+        },
         responses=responses(400, 413, 422),
     )
     app.state.parts = parts
@@ -152,21 +159,37 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
         default_deadline_s=settings.default_deadline_s,
         has_sentry=has_sentry,
         traces_sentry=settings.traces_sample_rate > 0,
+        is_blind=settings.lab_blind,
+        quiet_routes=parts.quiet_routes | _QUIET_ROUTES,
     )
     return app
 
 
 class RequestObserver:
-    """The outermost layer of a request: ids, deadline, metrics, log line, errors that nobody caught."""
+    """The outermost layer of a request: ids, deadline, metrics, log line, errors that nobody caught.
+
+    When blind it leaves no trace of a request for an admin route: which service
+    gets any, and when, is half the answer that is looked for.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, service: str, default_deadline_s: float, has_sentry: bool, traces_sentry: bool
+        self,
+        app: ASGIApp,
+        *,
+        service: str,
+        default_deadline_s: float,
+        has_sentry: bool,
+        traces_sentry: bool,
+        is_blind: bool,
+        quiet_routes: frozenset[str],
     ) -> None:
         self._app = app
         self._service = service
         self._default_deadline_s = default_deadline_s
         self._has_sentry = has_sentry
         self._traces_sentry = traces_sentry
+        self._is_blind = is_blind
+        self._quiet_routes = quiet_routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -216,27 +239,18 @@ class RequestObserver:
             self._count(scope, status or 500, time.perf_counter() - started)
 
     def _report(self, error: Exception) -> None:
-        # Formatting a whole traceback through the framework costs 40 ms; floods of errors are the trade here.
-        frames = _own_frames(error)
-        kind = type(error).__name__
-        trace.get_current_span().add_event(
-            "exception",
-            {
-                "exception.type": kind,
-                "exception.message": str(error),
-                "exception.stacktrace": "\n".join(frames),
-            },
-        )
-        sentry_sdk.capture_exception(error)
-        log.error("request.failed", error_type=kind, error=str(error), frames=frames)
+        frames = _capture(error)
+        log.error("request.failed", error_type=type(error).__name__, error=str(error), frames=frames)
 
     def _count(self, scope: Scope, status: int, duration_s: float) -> None:
+        if self._is_blind and _is_admin(scope):
+            return
         route, method = _route(scope), scope["method"]
         if method not in _METHODS:
             method = "OTHER"
         metrics.http_requests.labels(self._service, method, route, str(status)).inc()
         metrics.http_request_duration.labels(self._service, method, route).observe(duration_s)
-        if route in _QUIET_ROUTES and status < 400:
+        if route in self._quiet_routes and status < 400:
             return
         emit = log.info if status < 500 else log.warning
         emit(
@@ -247,6 +261,22 @@ class RequestObserver:
             status=status,
             latency_ms=round(duration_s * 1000, 1),
         )
+
+
+def _capture(error: Exception) -> list[str]:
+    """Tell the span and Sentry of an error; where in this project it came from."""
+    # Formatting a whole traceback through the framework costs 40 ms; floods of errors are the trade here.
+    frames = _own_frames(error)
+    trace.get_current_span().add_event(
+        "exception",
+        {
+            "exception.type": type(error).__name__,
+            "exception.message": str(error),
+            "exception.stacktrace": "\n".join(frames),
+        },
+    )
+    sentry.capture(error)
+    return frames
 
 
 def _own_frames(error: Exception) -> list[str]:
@@ -261,14 +291,24 @@ def _own_frames(error: Exception) -> list[str]:
 _PROJECT = Path(__file__).parents[2]
 _OWN_CODE = str(_PROJECT / "services")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET_ROUTES = frozenset({"/health", "/metrics"})
+_QUIET_ROUTES = tracing.QUIET_PATHS
+
+
+def _is_admin(scope: Scope) -> bool:
+    path: str = scope.get("path", "")
+    return path.startswith("/admin/")
 
 
 def _route(scope: Scope) -> str:
-    """The route's template: a label must not have as many values as there are users."""
+    """The route's template: a label must not have as many values as there are users.
+
+    Files under a mount have no route; their mount is one for all of them.
+    """
     route = scope.get("route")
     path = getattr(route, "path", None)
-    return path if isinstance(path, str) else "unmatched"
+    if isinstance(path, str):
+        return path
+    return f"{mount}/{{path}}" if (mount := scope.get("root_path")) else "unmatched"
 
 
 def _no_mode() -> Any:
@@ -320,7 +360,9 @@ async def _refreshing(operator: OperatorSettings[Any]) -> AsyncIterator[None]:
 
 def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(ServiceError)
-    async def service_error(_request: Request, error: ServiceError) -> JSONResponse:
+    async def service_error(request: Request, error: ServiceError) -> JSONResponse:
+        if error.status >= 500 and request.url.path not in _QUIET_ROUTES:
+            _capture(error)
         retry = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
         return JSONResponse({"detail": error.detail}, error.status, headers=retry)
 
@@ -352,15 +394,21 @@ def _common_routes(
     settings = parts.settings
     patch = patch_model(type(operator.baseline))
 
-    def admin(authorization: Annotated[str | None, Header()] = None) -> None:
+    gate = TokenGate(settings.lab_admin_token, name="admin")
+
+    async def admin(request: Request) -> None:
         if settings.env != "demo":
             raise Forbidden("failure modes are switched live only with ENV=demo")
-        token = settings.lab_admin_token
-        if token is None:
-            return
-        expected = f"Bearer {token.get_secret_value()}".encode()
-        if not secrets.compare_digest((authorization or "").encode(), expected):
-            raise Forbidden("this needs the admin token as a bearer token")
+        if settings.lab_blind and settings.lab_admin_token is None:
+            raise Forbidden("this needs LAB_ADMIN_TOKEN to be set")
+        await gate(request)
+
+    admin_router = APIRouter(
+        prefix="/admin",
+        dependencies=[Depends(admin)],
+        responses=responses(403, 429),
+        include_in_schema=not settings.lab_blind,
+    )
 
     @router.get("/health", responses=responses(503))
     async def health() -> Health:
@@ -389,18 +437,18 @@ def _common_routes(
         log.info("settings.changed", actor=x_actor, names=sorted(change.model_fields_set))  # type: ignore[attr-defined]
         return operator.view()
 
-    @router.get("/admin/failure-mode", dependencies=[Depends(admin)], responses=responses(403))
+    @admin_router.get("/failure-mode")
     def read_mode() -> ModeView:
         """The failure mode that is on."""
         return ModeView(service=parts.name, failure_mode=switch.current)
 
-    @router.post("/admin/failure-mode/{mode}", dependencies=[Depends(admin)], responses=responses(403, 503))
+    @admin_router.post("/failure-mode/{mode}", responses=responses(503))
     def switch_mode(mode: str, resume: bool = False) -> ModeChange:
         """Switch the failure mode; ``resume`` after a restart leaves mended what a person mended."""
         previous = switch.to(mode, resume=resume)
         return ModeChange(service=parts.name, failure_mode=switch.current, previous=previous)
 
-    @router.post("/admin/baseline", dependencies=[Depends(admin)], responses=responses(403, 503))
+    @admin_router.post("/baseline", responses=responses(503))
     def restore_baseline() -> ModeChange:
         """Leave the mode, take back what operators set, and put the world back to its baseline."""
         previous = switch.to(NONE)
@@ -409,6 +457,7 @@ def _common_routes(
         switch.to(settings.failure_mode)
         return ModeChange(service=parts.name, failure_mode=switch.current, previous=previous)
 
+    router.include_router(admin_router)
     return router
 
 

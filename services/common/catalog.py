@@ -4,6 +4,7 @@ The embedded lab starts what stands here, tests are parametrised over it, and
 the scrape configuration and the docs are held to it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -54,6 +55,7 @@ SERVICES = (
     Service("incident-management", "incident_management", 8002, role="platform"),
     Service("oncall-service", "oncall", 8003, role="platform"),
     Service("notification-service", "notification", 8004, role="platform"),
+    Service("telemetry", "telemetry", 8006, role="platform"),
     Service("web-ui", "web_ui", 8080, database=False, websockets=True),
 )
 
@@ -72,7 +74,36 @@ BASELINE_RELEASE = "7d3a9e1"
 DNS_QUERY_PORT = 5300
 POSTGRES_PORT = 5432
 PROMETHEUS_PORT = PROMETHEUS.port
+TRAFFIC_GENERATOR = "traffic-generator"
+"""The load: Locust, and no service of ours."""
 TRAFFIC_GENERATOR_PORT = 8089
+
+
+DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
+    "gateway": ("profile", "payment"),
+    "payment": ("fraud", "inventory"),
+    "fraud": ("dns",),
+    "alert-ingestion": ("incident-management",),
+    "incident-management": ("oncall-service", "notification-service"),
+    "oncall-service": ("notification-service",),
+    "web-ui": ("incident-management", "oncall-service", "telemetry"),
+}
+"""Whom a service needs for its answers. The fraud service is found by its name, so it stands before dns."""
+
+
+def steps_between(one: str, other: str) -> int | None:
+    """How many dependencies lie between two services, whichever calls; ``None`` if nothing connects them."""
+    reached, steps = {one}, 0
+    while other not in reached:
+        wider = reached | {name for edge in _edges() if reached & edge for name in edge}
+        if wider == reached:
+            return None
+        reached, steps = wider, steps + 1
+    return steps
+
+
+def _edges() -> list[set[str]]:
+    return [{caller, called} for caller, many in DEPENDS_ON.items() for called in many]
 
 
 def service(name: str) -> Service:

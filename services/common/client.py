@@ -1,7 +1,9 @@
 """Calls from service to service: deadline, ids, metrics, breaker, and names from the lab's own DNS."""
 
 import asyncio
+import ssl
 import time
+from functools import cache
 from typing import Any
 
 import dns.asyncresolver
@@ -32,7 +34,7 @@ class InternalNames(httpx.AsyncHTTPTransport):
     """
 
     def __init__(self, dns_server: str) -> None:
-        super().__init__(limits=httpx.Limits(max_keepalive_connections=0))
+        super().__init__(verify=trusted_authorities(), limits=httpx.Limits(max_keepalive_connections=0))
         host, _, port = dns_server.rpartition(":")
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         self._server = (host, int(port))
@@ -67,10 +69,17 @@ async def _platform_address(host: str) -> str:
     return str(found[0][4][0])
 
 
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """Whom calls over TLS trust: read once, since it takes 30 ms and every client wants it."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def new_client(*, dns_server: str | None = None) -> httpx.AsyncClient:
     """A client whose calls carry the trace; ``dns_server`` (``host:port``) serves ``internal.corp``."""
+    plain = httpx.AsyncHTTPTransport
     client = httpx.AsyncClient(
-        transport=InternalNames(dns_server) if dns_server else httpx.AsyncHTTPTransport(),
+        transport=InternalNames(dns_server) if dns_server else plain(verify=trusted_authorities()),
         trust_env=False,
         follow_redirects=False,
     )

@@ -148,37 +148,43 @@ class Database:
             connect_args=self._connect_args(),
             execution_options=self._execution_options(),
         )
-        _trace_statements(engine)
+        _observe_statements(engine, service=self._service)
         if self._on_connect is not None:
             event.listen(engine, "connect", self._on_connect)
         return engine
 
 
-def _trace_statements(engine: Engine) -> None:
-    """Make each statement a client span, named after its verb as OpenTelemetry's conventions say.
+def _observe_statements(engine: Engine, *, service: str) -> None:
+    """Time each statement and make it a client span, named after its verb as OpenTelemetry's conventions say.
 
     The ready-made instrumentation serves one engine a process, and this one is replaced live.
     """
     tracer = trace.get_tracer("firedrill.database")
     system = engine.dialect.name
+    duration = metrics.db_query.labels(service)
 
     @event.listens_for(engine, "before_cursor_execute")
     def begin(_c: Any, _cursor: Any, statement: str, _p: Any, context: Any, _many: bool) -> None:
         verb = statement.lstrip().partition(" ")[0].upper()
-        context.firedrill_span = tracer.start_span(
+        span = tracer.start_span(
             verb,
             kind=trace.SpanKind.CLIENT,
             attributes={"db.system.name": system, "db.operation.name": verb, "db.query.text": statement},
         )
+        context.firedrill_statement = span, time.perf_counter()
 
     @event.listens_for(engine, "after_cursor_execute")
     def end(_c: Any, _cursor: Any, _statement: str, _p: Any, context: Any, _many: bool) -> None:
-        context.firedrill_span.end()
+        span, began_s = context.firedrill_statement
+        duration.observe(time.perf_counter() - began_s)
+        span.end()
 
     @event.listens_for(engine, "handle_error")
     def fail(context: ExceptionContext) -> None:
-        span = getattr(context.execution_context, "firedrill_span", None)
-        if span is not None:
+        statement = getattr(context.execution_context, "firedrill_statement", None)
+        if statement is not None:
+            span, began_s = statement
+            duration.observe(time.perf_counter() - began_s)
             span.record_exception(context.original_exception)
             span.set_status(trace.StatusCode.ERROR)
             span.end()

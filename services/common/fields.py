@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from fastapi import Header
+from fastapi import Header, Query
 from pydantic import Field
 
 Severity = Literal["critical", "high", "medium", "low"]
@@ -23,6 +23,9 @@ Actor = Annotated[
         description="Who does this; goes into the timeline.",
     ),
 ]
+Limit = Annotated[int, Query(ge=1, le=200, description="Rows of a page.")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Rows before the page.")]
+
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 IdempotencyKey = Annotated[
     str | None,

@@ -36,6 +36,18 @@ db_pool_wait = Histogram(
     ["service"],
     buckets=_LATENCY_BUCKETS_S,
 )
+db_query = Histogram(
+    "db_query_seconds",
+    "Time of a statement in the database, from its start to its first answer or its failure.",
+    ["service"],
+    buckets=_LATENCY_BUCKETS_S,
+)
 cache_requests = Counter("cache_requests_total", "Cache look-ups by result.", ["service", "result"])
 build_info = Gauge("build_info", "1 for the release that serves now.", ["service", "release"])
 signals_dropped = Counter("signals_dropped_total", "Signals not shipped: queue full or refused.", ["service"])
+spans_dropped = Counter("spans_dropped_total", "Spans not shipped: queue full or refused.", ["service"])
+error_events_dropped = Counter(
+    "error_events_dropped_total",
+    "Sentry items not shipped: queue full, refused, rate limited.",
+    ["service"],
+)

@@ -1,7 +1,8 @@
 """Signals: log lines shipped to ``${PRODSENTINEL_URL}/ingest/logs`` as well.
 
 A bounded queue and one background task; a receiver that hangs or is down never
-slows a request. What is not shipped is counted in ``signals_dropped_total``.
+slows a request. What it did not take is sent again, under the same ids, as long
+as the queue has room; what is not shipped is counted in ``signals_dropped_total``.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from structlog.typing import EventDict
@@ -19,11 +20,14 @@ from services.common import metrics
 
 QUEUE_LIMIT = 2000
 BATCH_SIZE = 200
-SHIP_EVERY_S = 1.0
+SHIP_EVERY_S = 2.0
 TIMEOUT_S = 3.0
 
 _LEVELS = {"debug": "INFO", "info": "INFO", "warning": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
 _OWN_FIELDS = frozenset({"timestamp", "level", "event", "service", "trace_id", "span_id"})
+
+Signal = dict[str, Any]
+Outcome = Literal["taken", "refused", "away"]
 
 
 class SignalShipper:
@@ -32,7 +36,7 @@ class SignalShipper:
     def __init__(self, service: str, base_url: str) -> None:
         self._url = base_url.rstrip("/") + "/ingest/logs"
         self._service = service
-        self._queue: collections.deque[dict[str, Any]] = collections.deque()
+        self._queue: collections.deque[Signal] = collections.deque()
         self._dropped = metrics.signals_dropped.labels(service)
 
     def observe(self, line: EventDict) -> None:
@@ -62,16 +66,23 @@ class SignalShipper:
             finally:
                 task.cancel()
 
+    async def ship_all(self, client: httpx.AsyncClient) -> None:
+        """Ship what waits, until nothing does or the receiver is away."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
+            outcome = await self._ship(client, batch)
+            if outcome == "refused":
+                self._dropped.inc(len(batch))
+            if outcome == "away":
+                self._queue.extendleft(reversed(batch))
+                return
+
     async def _keep_shipping(self, client: httpx.AsyncClient) -> None:
         while True:
             await asyncio.sleep(SHIP_EVERY_S)
-            while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
-                if not await self._ship(client, batch):
-                    self._dropped.inc(len(batch))
-                    break
+            await self.ship_all(client)
 
-    async def _ship(self, client: httpx.AsyncClient, batch: list[dict[str, Any]]) -> bool:
+    async def _ship(self, client: httpx.AsyncClient, batch: list[Signal]) -> Outcome:
         try:
             # A log line here would become a signal itself; the metric tells instead.
             answer = await client.post(
@@ -80,5 +91,7 @@ class SignalShipper:
                 headers={"content-type": "application/json"},
             )
         except httpx.HTTPError:
-            return False
-        return answer.is_success
+            return "away"
+        if answer.status_code >= 500 or answer.status_code == 429:
+            return "away"
+        return "taken" if answer.is_success else "refused"

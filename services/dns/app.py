@@ -1,5 +1,6 @@
 """The lab's DNS: authoritative for ``internal.corp``, with an operator's way to put a record back."""
 
+import socket
 from ipaddress import IPv4Address
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from services.common.database import Database
 from services.common.errors import NotFound, responses
 from services.common.ops import OperatorSettings
 from services.dns import failure_modes, server
+from services.dns.failure_modes import record_missing
 from services.dns.settings import SHIPPED_ZONE, DnsSettings
 from services.dns.zone import ORIGIN, LiveZone
 
@@ -75,7 +77,8 @@ def _zone(request: Request) -> LiveZone:
 def create_app() -> FastAPI:
     """The app, with the DNS server inside."""
     settings = DnsSettings()
-    zone = LiveZone(settings.zone_file, shipped=SHIPPED_ZONE)
+    fraud = socket.gethostbyname(settings.fraud_address)
+    zone = LiveZone(settings.zone_file, shipped=SHIPPED_ZONE, addresses={record_missing.RECORD: fraud})
     database = (
         Database(settings.database_url, service=NAME, schema="ops", pool_size=2)
         if settings.database_url

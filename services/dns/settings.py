@@ -17,3 +17,5 @@ class DnsSettings(ServiceSettings):
     zone_file: Path = Path(".lab/dns/internal.corp.zone")
     dns_query_port: int = Field(default=DNS_QUERY_PORT, ge=0, le=65535)
     lab_bind: str = "127.0.0.1"
+    fraud_address: str = "127.0.0.1"
+    """Where ``fraud-api`` points in the baseline zone: an address, or a host name looked up at the start."""

@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import dns.exception
@@ -35,14 +35,16 @@ class LiveZone:
     such a file has no zone until the file is mended or restored.
     """
 
-    def __init__(self, file: Path, *, shipped: Path) -> None:
+    def __init__(self, file: Path, *, shipped: Path, addresses: Mapping[str, str] | None = None) -> None:
+        """``addresses`` are where names of the shipped zone are in this lab, if not where it says."""
         self.file = file
         self._shipped = shipped
+        self._addresses = addresses or {}
         self._lock = threading.Lock()
-        if not file.exists():
-            self.restore()
         self._seen: Stamp | None = None
         self._zone: dns.zone.Zone | None = None
+        if not file.exists():
+            self.restore()
 
     def current(self) -> dns.zone.Zone | None:
         """The zone as its file has it, or had it when it could last be read; ``None`` if it never could."""
@@ -80,10 +82,11 @@ class LiveZone:
 
     def restore(self) -> None:
         """Put the shipped zone back."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        new = self.file.with_suffix(".new")
-        shutil.copyfile(self._shipped, new)
-        new.replace(self.file)
+        zone = dns.zone.from_file(str(self._shipped), origin=ORIGIN)
+        for name, address in self._addresses.items():
+            shipped = zone.find_rdataset(name, "A")
+            zone.replace_rdataset(name, dns.rdataset.from_text("IN", "A", shipped.ttl, address))
+        self._write(zone)
 
     def _loaded(self) -> dns.zone.Zone:
         zone = self.current()
@@ -99,9 +102,13 @@ class LiveZone:
             with zone.writer() as transaction:
                 yield transaction
                 transaction.update_serial()
-            new = self.file.with_suffix(".new")
-            zone.to_file(str(new), want_origin=True)
-            new.replace(self.file)
+            self._write(zone)
+
+    def _write(self, zone: dns.zone.Zone) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        new = self.file.with_suffix(".new")
+        zone.to_file(str(new), want_origin=True)
+        new.replace(self.file)
 
     def _stamp(self) -> Stamp | None:
         try:

@@ -11,7 +11,7 @@ from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import responses
-from services.common.fields import Actor, IdempotencyKey, ServiceName, Severity
+from services.common.fields import Actor, IdempotencyKey, Limit, Offset, ServiceName, Severity
 from services.incident_management.metrics import IncidentCounts
 from services.incident_management.outbox import NOTIFICATION, ONCALL, Outbox
 from services.incident_management.postmortem import markdown
@@ -64,8 +64,8 @@ def read_incidents(
     status: Annotated[list[Status] | None, Query(description="Repeat it for several.")] = None,
     severity: Severity | None = None,
     service: ServiceName | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 50,
+    offset: Offset = 0,
 ) -> IncidentPage:
     """Incidents, newest first, a page at a time."""
     return _incidents(request).page(
@@ -87,10 +87,14 @@ def read_incident(incident_id: UUID, request: Request) -> IncidentDetail:
 
 @router.patch("/{incident_id}", responses=responses(404, 409))
 def change_incident(
-    incident_id: UUID, change: IncidentChange, request: Request, actor: Actor = "operator"
+    incident_id: UUID,
+    change: IncidentChange,
+    request: Request,
+    actor: Actor = "operator",
+    page: Annotated[bool, Query(description="Whether whom it is given to is paged.")] = True,
 ) -> Incident:
     """Move an incident forward, give it to somebody, leave a note: all of it or nothing."""
-    return _incidents(request).change(incident_id, change, actor=actor)
+    return _incidents(request).change(incident_id, change, actor=actor, pages=page)
 
 
 @router.get("/{incident_id}/metrics", responses=responses(404))

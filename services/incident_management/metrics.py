@@ -1,6 +1,8 @@
 """The metrics of incidents. What there is comes from the database at each scrape, true after a restart."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import get_args
 
 import structlog
 from prometheus_client import Histogram
@@ -8,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.common.fields import Severity
 from services.incident_management.schemas import STATUSES, Incident
 
 log = structlog.get_logger()
@@ -23,14 +26,24 @@ time_to_resolve = Histogram(
     buckets=(60, 300, 600, 1800, 3600, 7200, 14400),
 )
 
-Counts = Callable[[], tuple[dict[str, int], dict[str, int]]]
-"""Incidents by status, and what waits in the outbox by kind."""
+
+@dataclass(frozen=True)
+class Counts:
+    """What there is in the database."""
+
+    by_status: Mapping[str, int]
+    """Incidents by status."""
+    unresolved: Mapping[str, int]
+    """Incidents that are not resolved, by severity."""
+    waiting: Mapping[str, int]
+    """What waits in the outbox, by kind."""
 
 
 class IncidentCounts(Collector):
-    """``incidents_total{status}`` and ``incident_outbox_pending{kind}``, counted when they are asked for."""
+    """``incidents_total{status}``, ``incidents_unresolved{severity}`` and ``incident_outbox_pending{kind}``,
+    counted when they are asked for."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Callable[[], Counts]) -> None:
         self._counts = counts
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
@@ -38,23 +51,29 @@ class IncidentCounts(Collector):
         yield from self._families()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Both families; without samples when the database cannot be asked, since an old count would lie."""
-        incidents, pending = self._families()
+        """All families; without samples when the database cannot be asked, since an old count would lie."""
+        incidents, unresolved, pending = self._families()
         try:
-            by_status, by_kind = self._counts()
+            counts = self._counts()
         except SQLAlchemyError as error:
             log.warning("metrics.not_counted", error=str(error).partition("\n")[0])
         else:
             for status in STATUSES:
-                incidents.add_metric([status], by_status.get(status, 0))
+                incidents.add_metric([status], counts.by_status.get(status, 0))
+            for severity in get_args(Severity):
+                unresolved.add_metric([severity], counts.unresolved.get(severity, 0))
             for kind in ("assignment", "page"):
-                pending.add_metric([kind], by_kind.get(kind, 0))
+                pending.add_metric([kind], counts.waiting.get(kind, 0))
         yield incidents
+        yield unresolved
         yield pending
 
-    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
         return (
             GaugeMetricFamily("incidents_total", "Incidents by status.", labels=["status"]),
+            GaugeMetricFamily(
+                "incidents_unresolved", "Incidents that are not resolved, by severity.", labels=["severity"]
+            ),
             GaugeMetricFamily(
                 "incident_outbox_pending", "Questions to on-call and pages still to go out.", labels=["kind"]
             ),

@@ -20,11 +20,11 @@ import httpx
 import structlog
 from anyio import to_thread
 from sqlalchemy import Connection, Float, cast, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import DeadlineExceeded, Unavailable, UpstreamFailed
+from services.common.poller import Poller
 from services.incident_management.settings import IncidentSettings
 from services.incident_management.store import assign, queue_page
 from services.incident_management.tables import incidents, outbox, timeline
@@ -75,35 +75,29 @@ class Outbox:
         self._oncall = oncall
         self._notification = notification
         self._settings = settings
+        self._assigning = self._poller("assignment", self._assign_all)
+        self._paging = self._poller("page", self._page_all)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work while the block lasts; on-call's absence holds no page up, nor the other way round."""
-        tasks = [
-            asyncio.create_task(self._keep("assignment", self._assign_all)),
-            asyncio.create_task(self._keep("page", self._page_all)),
-        ]
         try:
-            yield
+            async with self._assigning.running(), self._paging.running():
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await self._oncall.aclose()
             await self._notification.aclose()
 
-    async def _keep(self, kind: Kind, work: Callable[[list[Due]], Awaitable[bool]]) -> None:
-        while True:
-            pause_s = EVERY_S
-            try:
-                due = await to_thread.run_sync(self._take, kind)
-                if not await work(due):
-                    pause_s = AWAY_S
-                elif len(due) == BATCH:
-                    pause_s = 0
-            except SQLAlchemyError as error:
-                log.warning("outbox.postponed", kind=kind, error=str(error).partition("\n")[0])
-            await asyncio.sleep(pause_s)
+    def _poller(self, kind: Kind, work: Callable[[list[Due]], Awaitable[bool]]) -> Poller:
+        async def take_and_work() -> None:
+            due = await to_thread.run_sync(self._take, kind)
+            if not await work(due):
+                await asyncio.sleep(AWAY_S)
+            elif len(due) == BATCH:
+                poller.wake()
+
+        poller = Poller(f"outbox.{kind}", take_and_work, every_s=EVERY_S)
+        return poller
 
     # Who is on call
 

@@ -125,8 +125,10 @@ class Incidents:
                 ).scalar_one(),
             )
 
-    def change(self, incident_id: UUID, change: IncidentChange, *, actor: str) -> Incident:
-        """Make all of a change or none of it.
+    def change(
+        self, incident_id: UUID, change: IncidentChange, *, actor: str, pages: bool = True
+    ) -> Incident:
+        """Make all of a change or none of it; ``pages`` has whom it is given to paged.
 
         Raises ``NotFound``, and ``Conflict`` when the status does not lie ahead
         (then with who brought it to where it is).
@@ -142,7 +144,7 @@ class Incidents:
             if "assigned_to" in change.model_fields_set and change.assigned_to != before.assigned_to:
                 values["assigned_to"] = change.assigned_to
                 _note_down(db, incident_id, actor, "assigned_to", before.assigned_to, change.assigned_to)
-                if change.assigned_to is not None and change.assigned_to != actor:
+                if pages and change.assigned_to is not None and change.assigned_to != actor:
                     queue_page(db, incident_id, recipient=change.assigned_to)
             if change.notes is not None:
                 db.execute(insert(notes).values(incident_id=incident_id, author=actor, text=change.notes))
@@ -223,14 +225,23 @@ class Incidents:
                     summary.unresolved_by_severity[severity] += count
         return summary
 
-    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Incidents by status, and outbox rows that are not done by kind."""
+    def counts(self) -> metrics.Counts:
+        """How many incidents there are, and outbox rows that are not done."""
         by_status = select(incidents.c.status, func.count()).group_by(incidents.c.status)
+        unresolved = (
+            select(incidents.c.severity, func.count())
+            .where(incidents.c.status != "resolved")
+            .group_by(incidents.c.severity)
+        )
         pending = (
             select(outbox.c.kind, func.count()).where(outbox.c.done_at.is_(None)).group_by(outbox.c.kind)
         )
         with self._database.control_transaction() as db:
-            return dict(db.execute(by_status).tuples().all()), dict(db.execute(pending).tuples().all())
+            return metrics.Counts(
+                by_status=dict(db.execute(by_status).tuples().all()),
+                unresolved=dict(db.execute(unresolved).tuples().all()),
+                waiting=dict(db.execute(pending).tuples().all()),
+            )
 
 
 def queue_page(db: Connection, incident_id: UUID, *, recipient: str) -> None:

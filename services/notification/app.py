@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
+import structlog
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Query, Request
 
 from services.common.app import ServiceParts, create_service
@@ -12,7 +14,8 @@ from services.common.catalog import BASELINE_RELEASE
 from services.common.client import new_client
 from services.common.database import Database
 from services.common.errors import responses
-from services.common.fields import IdempotencyKey, Line
+from services.common.fields import IdempotencyKey, Limit, Line, Offset
+from services.common.poller import Poller
 from services.notification.dispatcher import Dispatcher
 from services.notification.metrics import notifications
 from services.notification.outbox import Outbox
@@ -31,6 +34,7 @@ NAME = "notification-service"
 SCHEMA = "notification"
 POOL_SIZE = 10
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/api/v1")
 
 
@@ -39,12 +43,12 @@ def notify(new: NewNotification, request: Request, idempotency_key: IdempotencyK
     """Accept a notification: it is on record, and will be delivered at least once under this id."""
     accepted = _outbox(request).accept(new, key=idempotency_key)
     if accepted.is_new:
-        notifications.labels(new.channel, "queued").inc()
+        notifications.labels(accepted.channel, "queued").inc()
     if accepted.is_new and accepted.is_bundled:
-        notifications.labels(new.channel, "bundled").inc()
+        notifications.labels(accepted.channel, "bundled").inc()
     dispatcher: Dispatcher = request.app.state.dispatcher
     dispatcher.wake()
-    return Receipt(delivery_id=accepted.delivery_id)
+    return Receipt(delivery_id=accepted.delivery_id, channel=accepted.channel, note=accepted.note)
 
 
 @router.get("/notifications")
@@ -54,8 +58,8 @@ def read_notifications(
     channel: Channel | None = None,
     recipient: Annotated[Line | None, Query()] = None,
     status: Status | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 50,
+    offset: Offset = 0,
 ) -> NotificationPage:
     """Notifications and what became of them, newest first, a page at a time."""
     return _outbox(request).notifications(
@@ -92,9 +96,15 @@ def create_app() -> FastAPI:
         max_attempts=settings.max_attempts,
     )
 
+    async def prune() -> None:
+        pruned = await to_thread.run_sync(outbox.prune)
+        if pruned:
+            log.info("notification.pruned", notifications=pruned)
+
     @asynccontextmanager
     async def dispatching() -> AsyncIterator[None]:
-        async with client, dispatcher.running():
+        pruning = Poller("notification.prune", prune, every_s=settings.prune_every_s)
+        async with client, dispatcher.running(), pruning.running():
             yield
 
     app = create_service(

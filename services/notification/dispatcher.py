@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 import structlog
@@ -10,6 +10,7 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.breaker import CircuitBreaker
+from services.common.poller import Poller
 from services.notification.metrics import notification_delivery, notifications, notifications_pending
 from services.notification.outbox import Outbox
 from services.notification.page import NotDelivered, Page, Receiver
@@ -41,41 +42,25 @@ class Dispatcher:
         self._max_attempts = max_attempts
         self._under_way: dict[Channel, set[asyncio.Task[None]]] = {channel: set() for channel in receivers}
         self._breakers = {one.name: _closed_breaker() for of in receivers.values() for one in of}
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._claiming = Poller("notification.claim", self._claim_due, every_s=POLL_S)
 
     def wake(self) -> None:
         """Look at once for what is due; may be called from any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._woken.set)
+        self._claiming.wake()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Deliver while the block lasts; at its end, let what is under way finish, but not for long."""
-        self._loop = asyncio.get_running_loop()
-        claiming = asyncio.create_task(self._keep_claiming())
         try:
-            yield
+            async with self._claiming.running():
+                yield
         finally:
-            claiming.cancel()
             tasks = {task for of in self._under_way.values() for task in of}
             if tasks:
                 _, late = await asyncio.wait(tasks, timeout=FINISH_S)
                 for task in late:
                     task.cancel()
-            await asyncio.gather(claiming, *tasks, return_exceptions=True)
-
-    async def _keep_claiming(self) -> None:
-        while True:
-            try:
-                await self._claim_due()
-            except SQLAlchemyError as error:
-                log.warning("notification.claim_postponed", error=str(error).partition("\n")[0])
-                # Not woken sooner: the database needs no more callers now.
-                await asyncio.sleep(POLL_S)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), POLL_S)
-            self._woken.clear()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _claim_due(self) -> None:
         backlog = await to_thread.run_sync(self._outbox.backlog)
@@ -91,7 +76,7 @@ class Dispatcher:
 
     def _finished(self, page: Page, task: asyncio.Task[None]) -> None:
         self._under_way[page.channel].discard(task)
-        self._woken.set()
+        self.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("notification.attempt_crashed", **_named(page), error=repr(error))
 

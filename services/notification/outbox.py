@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.database import Database
 from services.common.errors import NotFound, Unprocessable
 from services.notification.backoff import pause
 from services.notification.page import Listed, Page, bundle_message
+from services.notification.receivers import not_set_up
 from services.notification.schemas import (
     Channel,
     NewNotification,
@@ -35,9 +36,14 @@ _RECIPIENT_LOCKS = 7_210_070
 
 @dataclass(frozen=True)
 class Accepted:
-    """A notification on record; ``is_new`` is false when its idempotency key had brought it before."""
+    """A notification on record; ``is_new`` is false when its idempotency key had brought it before.
+
+    ``note`` says why ``channel`` is not the one that was asked for.
+    """
 
     delivery_id: UUID
+    channel: Channel
+    note: str | None
     is_new: bool
     is_bundled: bool
 
@@ -66,13 +72,19 @@ class Outbox:
         self._settings = settings
         self._lease = timedelta(seconds=settings.delivery_timeout_s + LEASE_MARGIN_S)
         self._window = timedelta(seconds=settings.bundle_window_s)
+        self._collect = timedelta(seconds=settings.bundle_collect_s)
+        self._keep = timedelta(days=settings.keep_days)
+        self._not_set_up = not_set_up(settings)
 
     def accept(self, new: NewNotification, *, key: str | None) -> Accepted:
         """Put a notification on record, alone or into its recipient's bundle.
 
-        Raises ``Unprocessable`` when the key came with another request before.
+        One for a channel that is not set up goes to the console, with a note: a
+        page must not be lost over a setting. Raises ``Unprocessable`` when the
+        key came with another request before.
         """
         request_hash = hashlib.sha256(new.model_dump_json().encode()).hexdigest()
+        new, note = self._routed(new)
         d = deliveries.c
         with self._database.transaction() as db:
             lock = func.hashtextextended(f"{new.channel} {new.recipient}", _RECIPIENT_LOCKS)
@@ -84,7 +96,11 @@ class Outbox:
             delivery_id = db.scalar(
                 insert(deliveries)
                 .values(
-                    **new.model_dump(), bundle_id=bundle_id, idempotency_key=key, request_hash=request_hash
+                    **new.model_dump(),
+                    note=note,
+                    bundle_id=bundle_id,
+                    idempotency_key=key,
+                    request_hash=request_hash,
                 )
                 .on_conflict_do_nothing()
                 .returning(d.id)
@@ -92,7 +108,23 @@ class Outbox:
             if delivery_id is None:
                 # Taken this moment, under another recipient's lock: so for another request.
                 raise _used_before()
-        return Accepted(delivery_id, is_new=True, is_bundled=bundle_id is not None)
+        return Accepted(delivery_id, new.channel, note, is_new=True, is_bundled=bundle_id is not None)
+
+    def _routed(self, new: NewNotification) -> tuple[NewNotification, str | None]:
+        """The notification as it goes, and a note if that is another channel than was asked for."""
+        lack = self._not_set_up.get(new.channel)
+        if lack is None:
+            return new, None
+        note = f"asked for {new.channel}, which is not set up: {lack}"
+        return new.model_copy(update={"channel": "console"}), note
+
+    def prune(self) -> int:
+        """Delete what ended longer ago than is kept, with its attempts; how many notifications that were."""
+        is_old = deliveries.c.ended_at < func.now() - self._keep
+        with self._database.transaction() as db:
+            ids = select(deliveries.c.id).where(is_old)
+            db.execute(delete(attempts).where(attempts.c.delivery_id.in_(ids)))
+            return db.execute(delete(deliveries).where(is_old)).rowcount
 
     def backlog(self) -> Backlog:
         """What there is to do, by Postgres' clock."""
@@ -218,13 +250,19 @@ class Outbox:
     def _accepted_before(self, db: Connection, key: str, request_hash: str) -> Accepted | None:
         d = deliveries.c
         before = db.execute(
-            select(d.id, d.request_hash, d.bundle_id).where(d.idempotency_key == key)
+            select(d.id, d.channel, d.note, d.request_hash, d.bundle_id).where(d.idempotency_key == key)
         ).one_or_none()
         if before is None:
             return None
         if before.request_hash != request_hash:
             raise _used_before()
-        return Accepted(before.id, is_new=False, is_bundled=before.bundle_id is not None)
+        return Accepted(
+            before.id,
+            before.channel,
+            before.note,
+            is_new=False,
+            is_bundled=before.bundle_id is not None,
+        )
 
     def _is_storm(self, db: Connection, new: NewNotification) -> bool:
         d = deliveries.c
@@ -264,7 +302,7 @@ class Outbox:
                 recipient=new.recipient,
                 message=f"Notifications for {new.recipient}, still collected",
                 is_bundle=True,
-                due_at=func.now() + self._window,
+                due_at=func.now() + self._collect,
             )
             .returning(d.id)
         ).scalar_one()

@@ -1,7 +1,7 @@
 """What the notification service takes and answers."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.common.fields import Line
 
 Channel = Literal["console", "email", "webhook", "chat"]
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
 Status = Literal["queued", "delivered", "dead"]
 
 
@@ -26,14 +27,19 @@ class NewNotification(BaseModel):
 
 
 class Receipt(BaseModel):
-    """The notification is on record and will be delivered at least once under this id."""
+    """The notification is on record and will be delivered at least once under this id.
+
+    ``note`` says why when it goes by another channel than was asked for.
+    """
 
     delivery_id: UUID
     status: Literal["queued"] = "queued"
+    channel: Channel
+    note: str | None
 
 
 class Notification(BaseModel):
-    """A notification and what became of it.
+    """A notification and what became of it; ``note`` says why when ``channel`` is not what was asked for.
 
     ``bundle_id`` names the delivery that lists this one; such a delivery has
     ``is_bundle`` and, as it may speak of several, no ``incident_id``.
@@ -46,6 +52,7 @@ class Notification(BaseModel):
     channel: Channel
     recipient: str
     message: str
+    note: str | None
     status: Status
     is_bundle: bool
     bundle_id: UUID | None

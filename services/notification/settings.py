@@ -25,4 +25,10 @@ class NotificationSettings(ServiceSettings):
     bundle_after: int = Field(default=5, ge=1)
     """So many messages to one recipient within the window go alone; what follows is bundled."""
     bundle_window_s: float = Field(default=30.0, gt=0)
-    """The window, and how long a bundle collects before it goes."""
+    """The window in which they are counted."""
+    bundle_collect_s: float = Field(default=5.0, gt=0)
+    """How long a bundle collects before it goes: so long does a page of a storm wait at the most."""
+    keep_days: float = Field(default=14.0, gt=0, le=3650)
+    """Notifications that were delivered or given up are deleted after so many days."""
+    prune_every_s: float = Field(default=3600.0, gt=0)
+    """Seconds between two deletions."""

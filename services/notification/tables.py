@@ -26,6 +26,7 @@ deliveries = Table(
     Column("channel", String, nullable=False),
     Column("recipient", String, nullable=False),
     Column("message", String, nullable=False),
+    Column("note", String),
     Column("status", String, nullable=False, server_default="queued"),
     Column("is_bundle", Boolean, nullable=False, server_default="false"),
     Column("bundle_id", Uuid),

@@ -11,8 +11,9 @@ from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import responses
+from services.common.fields import Limit, Offset
 from services.oncall.escalations import Escalations
-from services.oncall.escalator import Escalator
+from services.oncall.escalator import NAME, Escalator
 from services.oncall.metrics import escalations as escalations_total
 from services.oncall.rota import Clock, Rota, utc_now
 from services.oncall.schemas import (
@@ -36,12 +37,8 @@ from services.oncall.schemas import (
 )
 from services.oncall.settings import OncallSettings
 
-NAME = "oncall-service"
 SCHEMA = "oncall"
 POOL_SIZE = 10
-
-Limit = Annotated[int, Query(ge=1, le=200)]
-Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
 router = APIRouter(prefix="/api/v1")
 

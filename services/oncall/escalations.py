@@ -166,6 +166,20 @@ class Escalations:
             )
         return settled.rowcount == 1
 
+    def not_handed_over(self) -> list[Escalation]:
+        """Steps that were told to somebody who has not been given the incident yet, oldest first."""
+        e = escalations.c
+        is_due = (e.status == "notified") & e.handed_over_at.is_(None)
+        query = select(escalations).where(is_due).order_by(e.seq).limit(PENDING_BATCH)
+        with self._database.transaction() as db:
+            return [Escalation.model_validate(row) for row in db.execute(query)]
+
+    def settle_handover(self, step_id: UUID) -> None:
+        """Note down that a step's incident was given to whom it told, or need not be."""
+        e = escalations.c
+        with self._database.transaction() as db:
+            db.execute(update(escalations).where(e.id == step_id).values(handed_over_at=func.now()))
+
     def steps(self, *, incident_id: str | None, limit: int, offset: int) -> EscalationList:
         """A page of steps, the latest first; ``None`` is every incident's."""
         query: Select[tuple[object, ...]] = select(escalations).order_by(escalations.c.seq.desc())

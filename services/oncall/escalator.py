@@ -1,23 +1,22 @@
-"""The escalator: looks at the open critical incidents, takes the steps that are due, and has them told.
+"""The escalator: takes the steps that are due, has them told, and gives the incident to who was told.
 
 All it knows is in Postgres. A step's id is its idempotency key at the
 notification service, so neither a restart nor a second process tells anybody
 twice.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Set
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import httpx
 import structlog
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.client import Dependency
 from services.common.errors import ServiceError, UpstreamFailed
+from services.common.poller import Poller
 from services.oncall.escalations import Escalations
 from services.oncall.metrics import escalations as escalations_total
 from services.oncall.metrics import escalations_pending
@@ -26,6 +25,7 @@ from services.oncall.schemas import Escalation, IncidentPage, IncidentState, Not
 
 log = structlog.get_logger()
 
+NAME = "oncall-service"
 CALL_TIMEOUT_S = 3.0
 PAGE_SIZE = 200
 
@@ -50,41 +50,28 @@ class Escalator:
         for dependency in (incidents, notifications):
             # Many steps may wait: they shall not each wait for one that hangs.
             dependency.breaker.enabled = True
-        self._poll_s = poll_s
         self._clock = clock
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._looking = Poller("escalation", self._look, every_s=poll_s)
 
     def wake(self) -> None:
         """Look at once; may be called from any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._woken.set)
+        self._looking.wake()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Escalate while the block lasts."""
-        self._loop = asyncio.get_running_loop()
-        task = asyncio.create_task(self._keep_looking())
         try:
-            yield
+            async with self._looking.running():
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await self._incidents.aclose()
             await self._notifications.aclose()
 
-    async def _keep_looking(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._poll_s)
-            self._woken.clear()
-            try:
-                unacknowledged = await self._take_due()
-                await self._tell_pending(unacknowledged)
-                escalations_pending.set(await to_thread.run_sync(self._escalations.pending_count))
-            except (ServiceError, SQLAlchemyError) as error:
-                log.warning("escalation.postponed", error=str(error).partition("\n")[0])
+    async def _look(self) -> None:
+        unacknowledged = await self._take_due()
+        await self._tell_pending(unacknowledged)
+        await self._hand_over_pending()
+        escalations_pending.set(await to_thread.run_sync(self._escalations.pending_count))
 
     async def _take_due(self) -> Set[str]:
         """Take what is due; the ids of the incidents that wait for somebody, none when they cannot be had."""
@@ -159,6 +146,34 @@ class Escalator:
             lambda: self._escalations.settle(step.id, status="notified", delivery_id=delivery_id)
         ):
             log.info("escalation.notified", **_named(step), delivery_id=str(delivery_id))
+
+    async def _hand_over_pending(self) -> None:
+        """Give each incident to whom its latest step told of it."""
+        for step in await to_thread.run_sync(self._escalations.not_handed_over):
+            try:
+                if step.origin == "manual" or await self._is_open(step.incident_id):
+                    await self._hand_over(step)
+            except ServiceError as error:
+                log.warning("escalation.not_handed_over", **_named(step), error=error.detail)
+                continue
+            await to_thread.run_sync(self._escalations.settle_handover, step.id)
+
+    async def _hand_over(self, step: Escalation) -> None:
+        answer = await self._incidents.call(
+            "PATCH",
+            f"/api/v1/incidents/{step.incident_id}",
+            at_most_s=CALL_TIMEOUT_S,
+            # They have been told by the step itself.
+            params={"page": "false"},
+            json={"assigned_to": step.engineer},
+            headers={"X-Actor": NAME},
+        )
+        # An escalation may name an incident that is kept elsewhere.
+        if answer.status_code in (404, 422):
+            log.info("escalation.no_incident_to_assign", **_named(step), status=answer.status_code)
+            return
+        _read(answer, IncidentState, status=200)
+        log.info("escalation.assigned", **_named(step))
 
 
 def _read(answer: httpx.Response, model: type[M], *, status: int) -> M:

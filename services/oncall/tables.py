@@ -65,4 +65,5 @@ escalations = Table(
     Column("delivery_id", Uuid),
     _at("created_at"),
     Column("settled_at", DateTime(timezone=True)),
+    Column("handed_over_at", DateTime(timezone=True)),
 )

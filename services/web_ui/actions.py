@@ -7,7 +7,7 @@ from nicegui import ui
 
 from services.web_ui.backends import BackendError, Refused
 from services.web_ui.incidents import Incidents
-from services.web_ui.schemas import STATUSES, Incident, Status
+from services.web_ui.schemas import STATUSES, Incident, Severity, Status
 from services.web_ui.theme import Visitor
 
 KEYS: dict[str, Status] = {"a": "acknowledged", "r": "resolved"}
@@ -35,6 +35,7 @@ async def change(
     status: Status | None = None,
     note: str | None = None,
     assigned_to: str | None = None,
+    severity: Severity | None = None,
 ) -> bool:
     """Change an incident in the visitor's name, and tell them how it went; whether it was changed."""
     actor = await visitor.known()
@@ -42,7 +43,12 @@ async def change(
         return False
     try:
         changed = await incidents.change(
-            incident_id, actor=actor, status=status, note=note, assigned_to=assigned_to
+            incident_id,
+            actor=actor,
+            status=status,
+            note=note,
+            assigned_to=assigned_to,
+            severity=severity,
         )
     except Refused as error:
         say(f"Not changed: {error.reason}", kind="warning")

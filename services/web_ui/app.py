@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import sentry_sdk
 from fastapi import FastAPI
@@ -18,10 +19,11 @@ from services.web_ui.duty import Duty
 from services.web_ui.incidents import Incidents
 from services.web_ui.lab import Lab
 from services.web_ui.not_found import not_found
-from services.web_ui.pages import incident, incidents, lab, on_call, shop
+from services.web_ui.pages import error, errors, incident, incidents, lab, logs, on_call, shop, trace, traces
 from services.web_ui.readings import Latest
 from services.web_ui.settings import WebUiSettings, addresses
 from services.web_ui.signals import read_signals
+from services.web_ui.telemetry import Telemetry
 
 NAME = "web-ui"
 SIGNALS_EVERY_S = 5.0
@@ -57,19 +59,26 @@ def _add_pages(settings: WebUiSettings, services: dict[str, Backend], prometheus
     theme.add_assets()
     known = Incidents(Backend("incident-management", settings.incident_management_url, console=NAME))
     incidents.add_page(known)
+    telemetry = Telemetry(Backend("telemetry", settings.telemetry_url, console=NAME))
     incident.add_page(
         known,
+        telemetry,
         Latest(prometheus.alert_queries, every_s=RULES_EVERY_S),
         prometheus_link=settings.prometheus_link,
     )
     shop.add_page(known, Latest(lambda: read_signals(prometheus), every_s=SIGNALS_EVERY_S))
+    traces.add_page(telemetry)
+    trace.add_page(telemetry)
+    logs.add_page(telemetry)
+    errors.add_page(telemetry)
+    error.add_page(telemetry)
     duty = Duty(Backend("oncall-service", settings.oncall_service_url, console=NAME))
     on_call.add_page(duty, Latest(duty.rota, every_s=ROTA_EVERY_S))
     own_lab = Lab({**services, "prometheus": prometheus})
     lab.add_page(
         own_lab,
         Latest(own_lab.standings, every_s=STANDINGS_EVERY_S),
-        load_all(),
+        cache(load_all),
         access=_access(settings),
     )
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from services.common import deadline
@@ -54,8 +56,12 @@ class Backend:
         self, path: str, answer: type[T], *, params: Params | None = None, token: str | None = None
     ) -> T:
         """GET ``path`` and read the body as ``answer``. Raises ``Away`` or ``Refused``."""
-        got = await self._call("GET", path, at_most_s=READ_S, params=params, headers=_bearer(token))
+        got = await self._look(path, params=params, headers=_bearer(token))
         return self._parsed(got, answer)
+
+    async def read_text(self, path: str) -> str:
+        """GET ``path`` and return the body as text. Raises ``Away`` or ``Refused``."""
+        return (await self._look(path)).text
 
     async def change(
         self,
@@ -79,11 +85,19 @@ class Backend:
 
     async def ping(self) -> None:
         """Ask for its health. Raises ``Away`` or ``Refused`` if it is not well."""
-        await self._call("GET", self.health_path, at_most_s=READ_S)
+        await self._look(self.health_path)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._dependency.aclose()
+
+    async def _look(self, path: str, **sent: Any) -> httpx.Response:
+        """Call without a trace: the console asks all the time, and would bury what it is to show."""
+        token = context.attach(trace.set_span_in_context(_untraced(), context.Context()))
+        try:
+            return await self._call("GET", path, at_most_s=READ_S, **sent)
+        finally:
+            context.detach(token)
 
     async def _call(self, method: str, path: str, *, at_most_s: float, **sent: Any) -> httpx.Response:
         # A page lives on after the request that it was made by: its deadline is not ours.
@@ -162,6 +176,14 @@ class Prometheus(Backend):
         answer = await self.read("/api/v1/rules", _RulesAnswer)
         rules = [rule for group in answer.data.groups for rule in group.rules]
         return {rule.name: rule.query for rule in rules if rule.type == "alerting"}
+
+
+def _untraced() -> trace.Span:
+    """A parent that says that it is not recorded, so that nothing below it is (W3C trace flags 00)."""
+    ids = RandomIdGenerator()
+    return trace.NonRecordingSpan(
+        trace.SpanContext(ids.generate_trace_id(), ids.generate_span_id(), is_remote=False)
+    )
 
 
 def _bearer(token: str | None) -> dict[str, str]:

@@ -1,21 +1,24 @@
 """The console's view of incident-management: lists that all browsers share, and changes by one person."""
 
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.web_ui.backends import Backend
-from services.web_ui.readings import Latest
-from services.web_ui.schemas import STATUSES, Incident, IncidentDetail, IncidentPage, Severity, Status
-
-K = TypeVar("K")
-V = TypeVar("V")
+from services.web_ui.readings import Latest, Readings
+from services.web_ui.schemas import (
+    STATUSES,
+    Incident,
+    IncidentDetail,
+    IncidentPage,
+    Postmortem,
+    Severity,
+    Status,
+)
 
 LIST_EVERY_S = 1.0
 LIST_LIMIT = 200
 ACTIVE: tuple[Status, ...] = ("open", "acknowledged", "in_progress")
-_KEPT = 50
-"""So many different lists and incidents are kept at once."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Filter:
     severity: Severity | None = None
     service: str = ""
     text: str = ""
+    offset: int = 0
+    """How many newer ones are on the pages before."""
 
     def matches_text(self, incident: Incident) -> bool:
         """Whether every word of ``text`` is somewhere in the incident's line."""
@@ -47,26 +52,19 @@ class Incidents:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._lists: dict[Filter, Latest[list[Incident]]] = {}
-        self._single: dict[UUID, Latest[IncidentDetail]] = {}
+        self._lists: Readings[Filter, IncidentPage] = Readings(self._fetch, every_s=LIST_EVERY_S)
+        self._single: Readings[UUID, IncidentDetail] = Readings(
+            lambda incident_id: backend.read(f"/api/v1/incidents/{incident_id}", IncidentDetail),
+            every_s=LIST_EVERY_S,
+        )
 
-    def newest(self, wanted: Filter) -> Latest[list[Incident]]:
-        """The newest incidents that fit ``wanted``, less its text."""
-        key = Filter(wanted.statuses, wanted.severity, wanted.service)
-        if key not in self._lists:
-            _make_room(self._lists)
-            self._lists[key] = Latest(lambda: self._fetch(key), every_s=LIST_EVERY_S)
-        return self._lists[key]
+    def newest(self, wanted: Filter) -> Latest[IncidentPage]:
+        """A page of the newest incidents that fit ``wanted``, less its text."""
+        return self._lists.of(replace(wanted, text=""))
 
     def one(self, incident_id: UUID) -> Latest[IncidentDetail]:
         """One incident with all that belongs to it."""
-        if incident_id not in self._single:
-            _make_room(self._single)
-            self._single[incident_id] = Latest(
-                lambda: self._backend.read(f"/api/v1/incidents/{incident_id}", IncidentDetail),
-                every_s=LIST_EVERY_S,
-            )
-        return self._single[incident_id]
+        return self._single.of(incident_id)
 
     async def change(
         self,
@@ -76,9 +74,10 @@ class Incidents:
         status: Status | None = None,
         note: str | None = None,
         assigned_to: str | None = None,
+        severity: Severity | None = None,
     ) -> Incident:
         """Change one incident in ``actor``'s name. Raises ``Refused`` with the reason, or ``Away``."""
-        given = {"status": status, "notes": note, "assigned_to": assigned_to}
+        given = {"status": status, "notes": note, "assigned_to": assigned_to, "severity": severity}
         try:
             return await self._backend.change(
                 "PATCH",
@@ -99,21 +98,47 @@ class Incidents:
         finally:
             self._forget()
 
-    async def _fetch(self, wanted: Filter) -> list[Incident]:
+    async def postmortem(self, incident_id: UUID) -> str:
+        """The postmortem as Markdown. Raises ``Refused`` if none is written yet, or ``Away``."""
+        return await self._backend.read_text(f"/api/v1/incidents/{incident_id}/postmortem")
+
+    async def write_postmortem(
+        self,
+        incident_id: UUID,
+        *,
+        actor: str,
+        summary: str,
+        impact: str,
+        root_cause: str,
+        lessons: str,
+        action_items: Sequence[str],
+    ) -> Postmortem:
+        """Write a resolved incident's postmortem, in place of the one before."""
+        given = {"summary": summary, "impact": impact, "root_cause": root_cause, "lessons": lessons}
+        try:
+            return await self._backend.change(
+                "POST",
+                f"/api/v1/incidents/{incident_id}/postmortem",
+                Postmortem,
+                json={
+                    **{name: text for name, text in given.items() if text},
+                    "action_items": list(action_items),
+                },
+                headers={"X-Actor": actor},
+            )
+        finally:
+            self._forget()
+
+    async def _fetch(self, wanted: Filter) -> IncidentPage:
         params = [("limit", str(LIST_LIMIT)), *(("status", status) for status in wanted.statuses)]
         if wanted.severity:
             params.append(("severity", wanted.severity))
         if wanted.service:
             params.append(("service", wanted.service))
-        return (await self._backend.read("/api/v1/incidents", IncidentPage, params=params)).items
+        if wanted.offset:
+            params.append(("offset", str(wanted.offset)))
+        return await self._backend.read("/api/v1/incidents", IncidentPage, params=params)
 
     def _forget(self) -> None:
-        for incidents in self._lists.values():
-            incidents.forget()
-        for incident in self._single.values():
-            incident.forget()
-
-
-def _make_room(kept: dict[K, V]) -> None:
-    while len(kept) >= _KEPT:
-        kept.pop(next(iter(kept)))
+        self._lists.forget()
+        self._single.forget()

@@ -1,6 +1,6 @@
 """Small parts that several pages show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -77,6 +77,20 @@ def countdown(until: datetime) -> TextElement:
 def time_of_day(at: datetime) -> TextElement:
     """A time of day in UTC, with its date on hover."""
     return tag("time", clock(at), classes="figure", datetime=iso(at), title=moment(at))
+
+
+def choice_field(
+    label: str, choices: Mapping[str, str], value: str, choose: Callable[[str], object]
+) -> ui.select:
+    """A field above a list in which one of several things is chosen; ``choices`` are words by value."""
+    field = ui.select(dict(choices), label=label, value=value, on_change=lambda event: choose(event.value))
+    return field.props("outlined dense options-dense behavior=menu").classes("choice")
+
+
+def text_field(label: str, value: str, choose: Callable[[str], object], *, pause_ms: int = 300) -> ui.input:
+    """A field above a list in which something is typed; ``choose`` hears of it after a pause."""
+    field = ui.input(label, value=value, on_change=lambda event: choose((event.value or "").strip()))
+    return field.props(f"outlined dense clearable autocomplete=off debounce={pause_ms}").classes("choice")
 
 
 def empty_state(symbol: str, title: str, advice: str) -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from services.web_ui.backends import Away, BackendError, Refused
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 RETRY_S = 2.0
 """A backend that is away is asked again this soon, whatever it is asked for."""
+KEPT = 50
+"""So many different questions of one kind are kept at once."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,25 @@ class Latest(Generic[T]):
             return Reading(self._reading.value, self._reading.read_at, error)
         except BackendError as error:
             return Reading(None, None, error)
+
+
+class Readings(Generic[K, T]):
+    """The readings of many questions of one kind; the question that was asked first is let go first."""
+
+    def __init__(self, fetch: Callable[[K], Awaitable[T]], *, every_s: float) -> None:
+        self._fetch = fetch
+        self._every_s = every_s
+        self._kept: dict[K, Latest[T]] = {}
+
+    def of(self, question: K) -> Latest[T]:
+        """The reading of one question."""
+        if question not in self._kept:
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[question] = Latest(lambda: self._fetch(question), every_s=self._every_s)
+        return self._kept[question]
+
+    def forget(self) -> None:
+        """Ask all of them anew: something was changed."""
+        for latest in self._kept.values():
+            latest.forget()

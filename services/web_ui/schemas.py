@@ -140,12 +140,22 @@ class IncidentDetail(Incident):
     notes: list[Note]
     timeline: list[TimelineEntry]
     reopened_as: UUID | None
+    has_postmortem: bool
 
 
 class IncidentPage(BaseModel):
-    """Incidents, newest first."""
+    """Incidents, newest first; ``next_offset`` is null on the last page."""
 
     items: list[Incident]
+    next_offset: int | None
+
+
+class Postmortem(BaseModel):
+    """What was learned from an incident, as Markdown with its timeline filled in."""
+
+    author: str
+    written_at: datetime
+    markdown: str
 
 
 class Turn(BaseModel):

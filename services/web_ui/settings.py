@@ -16,6 +16,7 @@ class WebUiSettings(ServiceSettings):
 
     incident_management_url: str = "http://127.0.0.1:8002"
     oncall_service_url: str = "http://127.0.0.1:8003"
+    telemetry_url: str = "http://127.0.0.1:8006"
     prometheus_url: str = f"http://127.0.0.1:{PROMETHEUS_PORT}"
     prometheus_public_url: str = ""
     """Where the reader's browser finds Prometheus, if not at ``prometheus_url``."""

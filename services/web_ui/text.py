@@ -28,3 +28,12 @@ def moment(at: datetime) -> str:
 def iso(at: datetime) -> str:
     """ISO 8601 in UTC, for ``<time datetime>``."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def span(milliseconds: float) -> str:
+    """A short time: ``0.4 ms``, ``48 ms``, ``2.03 s``, from a minute on like ``duration``."""
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.2f} s" if milliseconds < 60_000 else duration(milliseconds / 1000)

@@ -46,6 +46,9 @@ class Tab:
 TABS = (
     Tab("Incidents", "/", "notifications"),
     Tab("Shop", "/shop", "show_chart"),
+    Tab("Traces", "/traces", "account_tree"),
+    Tab("Logs", "/logs", "subject"),
+    Tab("Errors", "/errors", "bug_report"),
     Tab("On call", "/on-call", "person"),
     Tab("Lab", "/lab", "science"),
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -110,6 +111,73 @@ def test_the_one_who_acknowledges_second_learns_who_was_first(
         expect(page.locator(".incident-head .status")).to_have_text("Acknowledged", timeout=WITHIN_MS)
 
 
+def test_a_resolved_incident_gets_a_postmortem_that_is_shown_and_handed_out(
+    console: Shop, visit: Visit
+) -> None:
+    incident_id = open_incident(console, "Payments fail")
+    page = visit(f"/incidents/{incident_id}")
+    expect(page.get_by_role("button", name="Write postmortem")).to_be_hidden()
+    page.get_by_role("button", name="Resolve").click()
+
+    page.get_by_role("button", name="Write postmortem").click()
+    page.get_by_role("button", name="Save").click()
+    sees(page, "say in a sentence or two what happened")
+    page.get_by_label("Summary").fill("The fraud service's name was gone.")
+    page.get_by_label("Action items, one a line").fill("Watch the zone\nPractise this")
+    page.get_by_role("button", name="Save").click()
+
+    text = page.get_by_role("region", name="Postmortem").locator("pre")
+    expect(text).to_contain_text("The fraud service's name was gone.", timeout=WITHIN_MS)
+    expect(text).to_contain_text("- [ ] Practise this")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download").click()
+    assert downloading.value.suggested_filename == f"postmortem-{incident_id}.md"
+    kept = console["incident-management"].client.get(f"/api/v1/incidents/{incident_id}/postmortem")
+    assert Path(downloading.value.path()).read_text() == kept.text
+    page.reload()
+    expect(text).to_contain_text("# Postmortem: Payments fail", timeout=WITHIN_MS)
+
+
+def test_the_severity_is_changed_from_the_incidents_page(console: Shop, visit: Visit) -> None:
+    incident_id = open_incident(console, "Payments fail", severity="critical")
+    page = visit(f"/incidents/{incident_id}")
+
+    page.get_by_role("button", name="Severity").click()
+    page.get_by_text("High", exact=True).click()
+
+    expect(page.locator(".incident-head .severity-high")).to_be_visible(timeout=WITHIN_MS)
+    expect(page.locator(".timeline")).to_contain_text("changed the severity from Critical to High")
+    assert incident(console, incident_id)["severity"] == "high"
+
+
+def test_incidents_beyond_a_page_are_reached(console: Shop, visit: Visit) -> None:
+    oldest = open_incident(console, "The oldest one")
+    storm = [
+        {"title": f"Number {at}", "service": "payment", "severity": "low", "idempotency_key": str(at)}
+        for at in range(200)
+    ]
+    answer = console["incident-management"].client.post("/api/v1/incidents/batch", json={"incidents": storm})
+    assert answer.status_code == 201
+    page = visit("/")
+    expect(page.locator("a[data-incident]")).to_have_count(200, timeout=WITHIN_MS)
+
+    page.get_by_role("button", name="Older").click()
+
+    expect(page.locator("a[data-incident]")).to_have_count(1, timeout=WITHIN_MS)
+    expect(page.locator(f'[data-incident="{oldest}"]')).to_be_visible()
+    expect(page).to_have_url(re.compile("offset=200"))
+    page.get_by_role("button", name="Newer").click()
+    expect(page.locator("a[data-incident]")).to_have_count(200, timeout=WITHIN_MS)
+
+
+def test_its_own_files_are_counted_under_one_route(console: Shop) -> None:
+    for name in ("console.css", "console.js"):
+        assert console["web-ui"].client.get(f"/static/{name}").status_code == 200
+
+    assert console["web-ui"].metric("http_requests_total", route="/static/{path}") == 2
+    assert console["web-ui"].metric("http_requests_total", route="unmatched") == 0
+
+
 def test_filters_narrow_the_list_and_stay_in_the_address(console: Shop, visit: Visit) -> None:
     open_incident(console, "Payments fail", service="payment", severity="critical")
     open_incident(console, "Profiles are slow", service="profile", severity="high")
@@ -166,6 +234,11 @@ def test_every_page_opens_with_no_backend_at_all_and_says_which_are_away(
         "/": "incident-management does not answer",
         "/incidents/00000000-0000-4000-8000-000000000000": "incident-management does not answer",
         "/shop": "prometheus does not answer",
+        "/traces": "telemetry does not answer",
+        "/traces/4bf92f3577b34da6a3ce929d0e0e4736": "telemetry does not answer",
+        "/logs": "telemetry does not answer",
+        "/errors": "telemetry does not answer",
+        "/errors/1": "telemetry does not answer",
         "/on-call": "oncall-service does not answer",
         "/lab": "0 of",
     }.items():
@@ -195,7 +268,7 @@ def test_nothing_is_fetched_from_anywhere_but_the_console(console: Shop, browser
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
 
-    for path in ("/", "/shop", "/on-call", "/lab"):
+    for path in ("/", "/shop", "/traces", "/on-call", "/lab"):
         page.goto(console["web-ui"].url + path)
         page.wait_for_load_state("networkidle")
     page.close()

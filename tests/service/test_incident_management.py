@@ -384,6 +384,8 @@ def test_incidents_are_counted_from_the_database_also_after_a_restart_and_by_two
     for replica in (restarted, second):
         shown = {s: replica.metric("incidents_total", status=s) for s in ("open", "acknowledged", "resolved")}
         assert shown == {"open": 1, "acknowledged": 1, "resolved": 1}
+        unresolved = {s: replica.metric("incidents_unresolved", severity=s) for s in ("critical", "high")}
+        assert unresolved == {"critical": 0, "high": 2}
     assert restarted.metric("incidents_total", status="in_progress") == 0
     assert "# TYPE incidents_total gauge" in restarted.client.get("/metrics").text
 

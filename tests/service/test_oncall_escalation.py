@@ -33,6 +33,8 @@ class Incidents:
     known: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
     lists: int = 0
+    assigned: list[tuple[str, str, str]] = field(default_factory=list)
+    """Incident, engineer and who asked, for each change of the assignee."""
 
     def open(self, *, title: str = "Checkout fails", severity: str = "critical", age_s: float = 0) -> str:
         """Open an incident of the service payment; its id."""
@@ -77,6 +79,15 @@ class Incidents:
             "next_offset": more,
         }
 
+    def assign(self, path: str, change: dict[str, str], *, actor: str) -> tuple[int, object]:
+        """Status and body for a PATCH, which must not page anybody a second time."""
+        status, found = self.answer(path.partition("?")[0])
+        assert path.endswith("?page=false")
+        if status == 200 and isinstance(found, dict):
+            found |= change
+            self.assigned.append((found["id"], change["assigned_to"], actor))
+        return status, found
+
 
 @contextmanager
 def serving(port: int) -> Iterator[Incidents]:
@@ -87,7 +98,13 @@ def serving(port: int) -> Iterator[Incidents]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            status, content = incidents.answer(self.path)
+            self.send(*incidents.answer(self.path))
+
+        def do_PATCH(self) -> None:
+            change = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.send(*incidents.assign(self.path, change, actor=self.headers["x-actor"]))
+
+        def send(self, status: int, content: object) -> None:
             body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
@@ -347,3 +364,52 @@ def test_by_the_default_policy_the_next_one_of_the_rotation_is_told_first(
     incident_id = incidents.open()
 
     eventually(lambda: told(shop, incident_id) == [others[0], "incident-commander"])
+
+
+def test_each_step_gives_the_incident_to_whom_it_tells(
+    oncall: RunningService, incidents: Incidents, eventually: Eventually
+) -> None:
+    incident_id = incidents.open()
+
+    eventually(lambda: len(incidents.assigned) == 2)
+
+    assert incidents.assigned == [(incident_id, "second", ONCALL), (incident_id, "third", ONCALL)]
+
+
+def test_an_incident_is_handed_over_when_incident_management_is_back(
+    oncall: RunningService, incidents: Incidents, eventually: Eventually
+) -> None:
+    incident_id = incidents.open(severity="high")
+    incidents.is_away = True
+    oncall.client.post("/api/v1/escalate", json={"incident_id": incident_id, "team": "payment"})
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "notified")])
+    assert incidents.assigned == []
+
+    incidents.is_away = False
+
+    eventually(lambda: incidents.assigned == [(incident_id, "second", ONCALL)])
+
+
+def test_an_incident_that_somebody_has_acknowledged_by_now_stays_theirs(
+    oncall: RunningService, incidents: Incidents, lab_database: LabDatabase, eventually: Eventually
+) -> None:
+    incident_id = incidents.open()
+    incidents.move(incident_id, "acknowledged")
+    with lab_database.engine("platform").begin() as db:
+        db.execute(
+            text(
+                "INSERT INTO oncall.escalations"
+                " (incident_id, level, team, engineer, channel, message, origin, status, settled_at)"
+                " VALUES (:id, 1, 'payment', 'second', 'console', 'm', 'automatic', 'notified', now())"
+            ),
+            {"id": incident_id},
+        )
+
+    def is_settled() -> bool:
+        with lab_database.engine("platform").begin() as db:
+            return bool(
+                db.scalar(text("SELECT bool_and(handed_over_at IS NOT NULL) FROM oncall.escalations"))
+            )
+
+    eventually(is_settled)
+    assert incidents.assigned == []

@@ -52,6 +52,23 @@ def test_whoever_is_on_call_is_told_at_once_and_others_when_nobody_acknowledges(
     assert told(platform, incident_id)[2] == "incident-commander"
     assert told(platform, incident_id)[1] not in (first, "incident-commander")
 
+    def assignments() -> list[tuple[str, str | None, str]]:
+        incident = platform["incident-management"].client.get(f"/api/v1/incidents/{incident_id}").json()
+        return [
+            (one["actor"], one["from"], one["to"])
+            for one in incident["timeline"]
+            if one["what"] == "assigned_to"
+        ]
+
+    eventually(lambda: len(assignments()) == 3)
+    second = told(platform, incident_id)[1]
+    assert assignments() == [
+        ("oncall-service", None, first),
+        ("oncall-service", first, second),
+        ("oncall-service", second, "incident-commander"),
+    ]
+    assert len(told(platform, incident_id)) == 3
+
 
 def test_an_acknowledged_incident_does_not_escalate(platform: Shop, eventually: Eventually) -> None:
     acknowledged = open_incident(platform)

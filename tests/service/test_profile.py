@@ -51,12 +51,14 @@ def test_a_bad_id_is_refused_with_the_reason(profile: RunningService, user_id: s
 def test_a_second_read_comes_out_of_the_cache(profile: RunningService) -> None:
     profile.client.get("/api/users/profile/3")
     checkouts = profile.metric("db_pool_wait_seconds_count")
+    statements = profile.metric("db_query_seconds_count", service="profile")
 
     profile.client.get("/api/users/profile/3")
 
     assert profile.metric("cache_requests_total", result="hit") == 1
     assert profile.metric("cache_requests_total", result="miss") == 1
     assert profile.metric("db_pool_wait_seconds_count") == checkouts
+    assert profile.metric("db_query_seconds_count", service="profile") == statements > 0
 
 
 def test_health_names_the_service(profile: RunningService) -> None:

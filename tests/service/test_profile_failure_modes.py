@@ -296,9 +296,11 @@ def test_leaving_combined_recovers(profile: RunningService) -> None:
 def test_inject_timeout_errors_fails_every_read_with_the_drivers_own_error(profile: RunningService) -> None:
     get(profile, 1)
     profile.mode("INJECT_TIMEOUT_ERRORS")
+    statements = profile.metric("db_query_seconds_count")
 
     assert statuses(profile, first=1, count=6, at_once=3) == {500: 6}
 
+    assert profile.metric("db_query_seconds_count") - statements >= 6
     errors = [json.loads(line) for line in profile.log.read_text().splitlines() if "request.failed" in line]
     assert {error["error_type"] for error in errors} == {"OperationalError"}
     assert all("timeout" in error["error"] or "interrupted" in error["error"] for error in errors)

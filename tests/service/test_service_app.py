@@ -16,6 +16,7 @@ from services.common.ops import metadata as ops_tables
 from services.inventory.tables import metadata as inventory_tables
 from services.payment.tables import metadata as payment_tables
 from services.profile.tables import metadata as profile_tables
+from services.telemetry.tables import metadata as telemetry_tables
 from tests.conftest import LabDatabase, RunningService, Shop
 
 ALL = [spec.name for spec in SERVICES]
@@ -341,7 +342,9 @@ def test_a_service_ends_on_sigterm_without_an_error(shop: Shop, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "metadata", [ops_tables, profile_tables, payment_tables, inventory_tables], ids=lambda m: m.schema
+    "metadata",
+    [ops_tables, profile_tables, payment_tables, inventory_tables, telemetry_tables],
+    ids=lambda m: m.schema,
 )
 def test_the_tables_in_code_are_those_of_the_database(lab_database: LabDatabase, metadata) -> None:  # type: ignore[no-untyped-def]
     engine = lab_database.engine("shop")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -222,6 +223,62 @@ def test_log_lines_are_shipped_as_signals(
         "request.finished",
     )
     assert signal["attributes"]["status"] == 200  # type: ignore[index]
+
+
+def test_health_checks_scrapes_and_lone_statements_are_no_spans(
+    shop: Shop, receiver: Receiver, eventually: Callable[..., None]
+) -> None:
+    url = f"http://127.0.0.1:{receiver.port}"
+    payment = shop.start("payment", OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY="100")
+    quiet = [payment.client.get(path).headers["x-trace-id"] for path in ("/health", "/metrics")]
+    # Longer than the background task waits between its statements.
+    time.sleep(1.2)
+
+    asked = payment.client.get("/api/stats").headers["x-trace-id"]
+
+    eventually(lambda: ("payment", asked, "GET /api/stats") in receiver.spans())
+    assert {trace for _, trace, _ in receiver.spans()} == {asked}
+    assert "0" * 32 not in quiet
+
+
+def test_what_a_receiver_did_not_take_is_shipped_when_it_is_back(
+    shop: Shop, eventually: Callable[..., None]
+) -> None:
+    url = f"http://127.0.0.1:{shop.port('telemetry')}"
+    fraud = shop.start(
+        "fraud", OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY="300", PRODSENTINEL_URL=url
+    )
+    trace_id = fraud.client.get("/ops/settings").headers["x-trace-id"]
+    time.sleep(0.7)
+
+    telemetry = shop.start("telemetry")
+
+    eventually(lambda: telemetry.client.get(f"/api/v1/traces/{trace_id}").status_code == 200)
+    logs = {"trace_id": trace_id}
+    eventually(lambda: telemetry.client.get("/api/v1/logs", params=logs).json()["items"])
+    assert fraud.metric("spans_dropped_total") == fraud.metric("signals_dropped_total") == 0
+
+
+def test_a_service_ends_in_time_though_its_receiver_hangs(shop: Shop, receiver: Receiver) -> None:
+    receiver.hang.set()
+    url = f"http://127.0.0.1:{receiver.port}"
+    fraud = shop.start(
+        "fraud",
+        OTEL_EXPORTER_OTLP_ENDPOINT=url,
+        OTEL_BSP_SCHEDULE_DELAY="100",
+        PRODSENTINEL_URL=url,
+        SENTRY_DSN=dsn(receiver),
+    )
+    fraud.client.get("/ops/settings")
+    time.sleep(0.5)
+
+    started = time.monotonic()
+    fraud.process.terminate()
+    fraud.process.join(10)
+
+    assert fraud.process.exitcode == -signal.SIGTERM
+    # The exporter's own patience is 3 s, the span processor's that it replaces 30 s.
+    assert time.monotonic() - started < 2.5
 
 
 @pytest.mark.parametrize("receiver_hangs", [True, False])

@@ -9,6 +9,8 @@ from nicegui.elements.mixins.text_element import TextElement
 
 from services.web_ui.actions import KEYS, change, reopen
 from services.web_ui.incidents import Incidents
+from services.web_ui.pages.around import Around
+from services.web_ui.pages.postmortem import PostmortemSection
 from services.web_ui.parts import (
     button,
     empty_state,
@@ -22,8 +24,19 @@ from services.web_ui.parts import (
     time_of_day,
 )
 from services.web_ui.readings import Latest
-from services.web_ui.schemas import STATUSES, Alert, IncidentDetail, Note, Status, TimelineEntry
-from services.web_ui.text import duration, moment
+from services.web_ui.results import address
+from services.web_ui.schemas import (
+    SEVERITIES,
+    STATUSES,
+    Alert,
+    IncidentDetail,
+    Note,
+    Severity,
+    Status,
+    TimelineEntry,
+)
+from services.web_ui.telemetry import BEFORE_INCIDENT, Telemetry, TraceSearch
+from services.web_ui.text import duration, iso, moment
 from services.web_ui.theme import Frame, ask_line, frame, on_key
 
 REFRESH_S = 1.0
@@ -36,13 +49,15 @@ _BUTTONS: dict[Status, tuple[str, str]] = {
 }
 
 
-def add_page(incidents: Incidents, queries: Latest[dict[str, str]], *, prometheus_link: str) -> None:
+def add_page(
+    incidents: Incidents, telemetry: Telemetry, queries: Latest[dict[str, str]], *, prometheus_link: str
+) -> None:
     """Register the page at ``/incidents/{id}``; ``queries`` are the alerts' expressions by their names."""
 
     @ui.page("/incidents/{incident_id}")
     def incident_page(incident_id: UUID) -> None:
         with frame("Incidents", title="Incident") as parts:
-            _IncidentPage(incident_id, incidents, queries, parts, prometheus_link=prometheus_link)
+            _IncidentPage(incident_id, incidents, telemetry, queries, parts, prometheus_link=prometheus_link)
 
 
 class _IncidentPage:
@@ -50,6 +65,7 @@ class _IncidentPage:
         self,
         incident_id: UUID,
         incidents: Incidents,
+        telemetry: Telemetry,
         queries: Latest[dict[str, str]],
         parts: Frame,
         *,
@@ -73,8 +89,11 @@ class _IncidentPage:
             with tag("div", classes="columns"):
                 with tag("div"):
                     self._notes = _Notes(self._write)
+                    self._postmortem = PostmortemSection(incidents, incident_id, parts.visitor)
                     self._timeline = _Timeline()
-                self._alerts = _Alerts(prometheus_link)
+                with tag("div"):
+                    self._alerts = _Alerts(prometheus_link)
+                    self._around = Around(telemetry)
         self._article.set_visibility(False)
         on_key(self._press)
         ui.timer(REFRESH_S, self._refresh)
@@ -88,14 +107,20 @@ class _IncidentPage:
                     if key:
                         tag("kbd", key, aria_hidden="true")
                 self._buttons[status] = made
+            self._severity = button("Severity", lambda: None, look="outline", symbol="arrow_drop_down")
+            with self._severity, ui.menu() as menu:
+                menu.props("auto-close")
+                for severity, text in SEVERITIES.items():
+                    ui.menu_item(text, lambda severity=severity: self._set_severity(severity))
             self._reopen = button("Reopen", self._open_again, look="outline")
             self._linked = tag("span", classes="muted")
 
     async def _refresh(self) -> None:
         reading = await self._incidents.one(self._id).get()
         queries = await self._queries.get()
-        self._parts.problems.show([reading, queries])
         incident = reading.value
+        around = await self._around.read(incident) if incident else []
+        self._parts.problems.show([reading, queries, *around])
         self._article.set_visibility(incident is not None)
         self._missing.set_visibility(incident is None)
         if incident is None:
@@ -106,7 +131,8 @@ class _IncidentPage:
         self._figures.show(incident)
         self._notes.show(incident.notes)
         self._timeline.show(incident.timeline)
-        self._alerts.show(incident.alerts, incident.alert_count, queries.value or {})
+        self._alerts.show(incident, queries.value or {})
+        await self._postmortem.show(incident)
         for status, made in self._buttons.items():
             made.set_enabled(incident.may_become(status))
         self._reopen.set_visibility(incident.status == "resolved" and incident.reopened_as is None)
@@ -130,6 +156,10 @@ class _IncidentPage:
 
     async def _go_to(self, status: Status) -> None:
         await change(self._incidents, self._id, visitor=self._parts.visitor, status=status)
+        await self._refresh()
+
+    async def _set_severity(self, severity: Severity) -> None:
+        await change(self._incidents, self._id, visitor=self._parts.visitor, severity=severity)
         await self._refresh()
 
     async def _press(self, key: str, _incident_id: str | None) -> None:
@@ -193,8 +223,11 @@ class _Figures:
     def show(self, incident: IncidentDetail) -> None:
         self._assignee.set_text(incident.assigned_to or "nobody yet")
         self._show_age(incident)
-        _show_figure(self._mtta, incident.mtta_seconds, by=incident.acknowledged_by, until="acknowledged")
-        _show_figure(self._mttr, incident.mttr_seconds, by=incident.resolved_by, until="resolved")
+        never = "never acknowledged" if incident.status == "resolved" else "not acknowledged yet"
+        _show_figure(self._mtta, incident.mtta_seconds, by=incident.acknowledged_by, until_then=never)
+        _show_figure(
+            self._mttr, incident.mttr_seconds, by=incident.resolved_by, until_then="not resolved yet"
+        )
 
     def _show_age(self, incident: IncidentDetail) -> None:
         if incident.resolved_at is None:
@@ -211,9 +244,9 @@ def _figure(name: str, meaning: str) -> TextElement:
         return tag("dd", classes="figure")
 
 
-def _show_figure(figure: TextElement, seconds: float | None, *, by: str | None, until: str) -> None:
+def _show_figure(figure: TextElement, seconds: float | None, *, by: str | None, until_then: str) -> None:
     if seconds is None:
-        figure.set_text(f"not {until} yet")
+        figure.set_text(until_then)
         figure.classes(add="muted")
         return
     figure.classes(remove="muted")
@@ -284,17 +317,18 @@ class _Alerts:
             self._list = tag("div", classes="alerts")
         self._shown: object = None
 
-    def show(self, alerts: Sequence[Alert], count: int, queries: Mapping[str, str]) -> None:
-        if (alerts, count, queries) == self._shown:
+    def show(self, incident: IncidentDetail, queries: Mapping[str, str]) -> None:
+        shown = (incident.service, incident.alerts, incident.alert_count, queries)
+        if shown == self._shown:
             return
-        self._shown = (alerts, count, queries)
-        self._count.set_text(_alerts_counted(alerts, count))
+        self._shown = shown
+        self._count.set_text(_alerts_counted(incident.alerts, incident.alert_count))
         self._list.clear()
         with self._list:
-            for alert in alerts:
-                self._add(alert, queries.get(alert.name))
+            for alert in incident.alerts:
+                self._add(alert, queries.get(alert.name), service=incident.service)
 
-    def _add(self, alert: Alert, query: str | None) -> None:
+    def _add(self, alert: Alert, query: str | None, *, service: str) -> None:
         with tag("div", classes="alert"):
             with tag("p", classes="alert-head"):
                 if alert.resolved_at:
@@ -322,8 +356,16 @@ class _Alerts:
                     tag("span", "Runbook")
                     tag("code", alert.runbook)
                 if alert.trace_id:
-                    tag("span", "Trace")
-                    tag("code", alert.trace_id, classes="trace")
+                    tag("a", "Trace", href=f"/traces/{alert.trace_id}", title=alert.trace_id)
+                else:
+                    tag("a", "Failed traces", href=_traces_behind(alert, service=service))
+
+
+def _traces_behind(alert: Alert, *, service: str) -> str:
+    """What failed in the service in the minutes before an alert that names no trace itself."""
+    since, until = alert.received_at - BEFORE_INCIDENT, alert.resolved_at or alert.received_at
+    search = TraceSearch(service=service, since=iso(since), until=iso(until), error="true")
+    return address("/traces", search)
 
 
 def _alerts_counted(alerts: Sequence[Alert], count: int) -> str:

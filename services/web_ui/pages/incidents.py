@@ -1,6 +1,6 @@
 """The page Incidents: what is wrong now, without a reload."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 from uuid import UUID
@@ -10,7 +10,17 @@ from nicegui import ui
 from services.common.catalog import SERVICES
 from services.web_ui.actions import KEYS, change, say
 from services.web_ui.incidents import ACTIVE, LIST_LIMIT, Filter, Incidents
-from services.web_ui.parts import empty_state, set_attributes, show_severity, show_status, tag, tick_since
+from services.web_ui.parts import (
+    button,
+    choice_field,
+    empty_state,
+    set_attributes,
+    show_severity,
+    show_status,
+    tag,
+    tick_since,
+)
+from services.web_ui.rows import Rows
 from services.web_ui.schemas import SEVERITIES, STATUSES, Incident, Severity, Status
 from services.web_ui.text import duration, iso, moment
 from services.web_ui.theme import Frame, frame, on_key
@@ -39,12 +49,17 @@ class Choice:
     severity: str = ""
     service: str = ""
     search: str = ""
+    offset: int = 0
 
     @property
     def filter(self) -> Filter:
         severities: dict[str, Severity] = {name: name for name in SEVERITIES}
         return Filter(
-            _WANTED.get(self.status, ACTIVE), severities.get(self.severity), self.service, self.search
+            _WANTED.get(self.status, ACTIVE),
+            severities.get(self.severity),
+            self.service,
+            self.search,
+            self.offset,
         )
 
     @property
@@ -59,13 +74,18 @@ def add_page(incidents: Incidents) -> None:
 
     @ui.page("/")
     def incidents_page(
-        status: str = "active", severity: str = "", service: str = "", search: str | None = None
+        status: str = "active",
+        severity: str = "",
+        service: str = "",
+        search: str | None = None,
+        offset: int = 0,
     ) -> None:
         choice = Choice(
             status if status in _WANTED else "active",
             severity if severity in SEVERITIES else "",
             service,
             search or "",
+            max(offset, 0),
         )
         with frame("Incidents", title="Incidents") as parts:
             _IncidentsPage(incidents, parts, choice, is_searching=search is not None)
@@ -80,11 +100,16 @@ class _IncidentsPage:
             tag("h1", "Incidents")
             self._count = tag("span", classes="muted")
         self._add_filters(is_searching=is_searching)
-        self._list = _IncidentList()
+        self._list = _incident_rows()
         self._below = tag("div")
         self._said_below = ""
         with self._below:
             tag("p", "Loading incidents…", classes="muted loading")
+        with tag("div", classes="paging"):
+            self._newer = button("Newer", lambda: self._turn_page(-LIST_LIMIT), look="outline").props("dense")
+            self._older = button("Older", lambda: self._turn_page(LIST_LIMIT), look="outline").props("dense")
+        self._newer.set_visibility(False)
+        self._older.set_visibility(False)
         with tag("p", classes="keys muted"):
             for key, meaning in _KEYS.items():
                 tag("kbd", key)
@@ -107,18 +132,27 @@ class _IncidentsPage:
                 ui.icon("search")
             if is_searching:
                 search.props("autofocus")
-            _select("Status", _STATUS_CHOICES, self._choice.status, lambda value: self._choose(status=value))
-            _select(
+            choice_field(
+                "Status", _STATUS_CHOICES, self._choice.status, lambda value: self._choose(status=value)
+            )
+            choice_field(
                 "Severity",
                 _SEVERITY_CHOICES,
                 self._choice.severity,
                 lambda value: self._choose(severity=value),
             )
-            _select("Service", services, self._choice.service, lambda value: self._choose(service=value))
+            choice_field("Service", services, self._choice.service, lambda value: self._choose(service=value))
 
     async def _choose(self, **chosen: str) -> None:
-        self._choice = replace(self._choice, **chosen)
-        ui.navigate.history.replace(self._choice.address)
+        await self._look_at(replace(self._choice, **chosen, offset=0))
+
+    async def _turn_page(self, step: int) -> None:
+        await self._look_at(replace(self._choice, offset=max(self._choice.offset + step, 0)))
+        ui.run_javascript("window.scrollTo(0, 0)")
+
+    async def _look_at(self, choice: Choice) -> None:
+        self._choice = choice
+        ui.navigate.history.replace(choice.address)
         await self._refresh()
 
     async def _refresh(self) -> None:
@@ -127,13 +161,21 @@ class _IncidentsPage:
         if choice != self._choice:
             return
         self._parts.problems.show([reading])
-        known = reading.value or []
+        page = reading.value
+        known = page.items if page else []
         fitting = [incident for incident in known if choice.filter.matches_text(incident)]
         self._list.show(fitting)
-        self._count.set_text(_counted(known, fitting=len(fitting)))
+        has_older = page is not None and page.next_offset is not None
+        self._newer.set_visibility(choice.offset > 0)
+        self._older.set_visibility(has_older)
+        self._count.set_text(
+            _counted(
+                known, fitting=len(fitting), offset=choice.offset, is_all=not choice.offset and not has_older
+            )
+        )
         unanswered = sum(incident.status == "open" for incident in known)
         ui.page_title(f"({unanswered}) Incidents · Firedrill" if unanswered else "Incidents · Firedrill")
-        if reading.value is None:
+        if page is None:
             self._say_below("away")
         elif fitting:
             self._say_below("")
@@ -161,59 +203,32 @@ class _IncidentsPage:
 _KEYS = {"/": "search", "j k": "choose", "Enter": "open", "a": "acknowledge", "r": "resolve"}
 
 
-def _select(label: str, choices: dict[str, str], value: str, choose: Callable[[str], object]) -> None:
-    ui.select(choices, label=label, value=value, on_change=lambda event: choose(event.value)).props(
-        "outlined dense options-dense behavior=menu"
-    ).classes("choice")
-
-
-def _counted(known: Sequence[Incident], *, fitting: int) -> str:
+def _counted(known: Sequence[Incident], *, fitting: int, offset: int, is_all: bool) -> str:
     by_status = [
         f"{count} {text.lower()}"
         for status, text in STATUSES.items()
         if (count := sum(incident.status == status for incident in known))
     ]
     narrowed = [f"{fitting} shown"] if fitting != len(known) else []
-    cut = [f"the newest {LIST_LIMIT}"] if len(known) >= LIST_LIMIT else []
+    cut = [] if is_all else [f"of those from {offset + 1} to {offset + len(known)}, the newest first"]
     return " · ".join([*by_status, *narrowed, *cut])
 
 
-class _IncidentList:
-    """The rows: each stays the same element while its incident is in the list, so that focus stays too."""
-
-    def __init__(self) -> None:
-        self._box = tag("div", classes="incident-list", role="region", aria_label="Incidents")
-        with self._box, tag("div", classes="incident-row column-heads", aria_hidden="true"):
-            for title in ("Severity", "Incident", "Service", "Status", "Assigned to", "Age"):
-                tag("span", title)
-        self._rows: dict[UUID, _Row] = {}
-        self._is_first = True
-
-    def show(self, incidents: Sequence[Incident]) -> None:
-        """Show exactly these, in this order."""
-        wanted = {incident.id for incident in incidents}
-        for gone in [incident_id for incident_id in self._rows if incident_id not in wanted]:
-            self._rows.pop(gone).element.delete()
-        for place, incident in enumerate(incidents, start=1):
-            row = self._rows.get(incident.id)
-            if row is None:
-                with self._box:
-                    row = self._rows[incident.id] = _Row(incident, is_new=not self._is_first)
-            row.show(incident)
-            if self._box.default_slot.children.index(row.element) != place:
-                row.element.move(self._box, target_index=place)
-        self._box.set_visibility(bool(incidents))
-        self._is_first = False
+def _incident_rows() -> Rows[UUID, Incident]:
+    box = tag("div", classes="list", role="region", aria_label="Incidents")
+    with box, tag("div", classes="incident-row column-heads", aria_hidden="true"):
+        for title in ("Severity", "Incident", "Service", "Status", "Assigned to", "Age"):
+            tag("span", title)
+    return Rows(box, key=lambda incident: incident.id, make=_Row)
 
 
 class _Row:
     """One incident's line: a link to its page."""
 
-    def __init__(self, incident: Incident, *, is_new: bool) -> None:
-        arrival = " arrived" if is_new else ""
+    def __init__(self, incident: Incident) -> None:
         with tag(
             "a",
-            classes=f"incident-row{arrival}",
+            classes="incident-row",
             href=f"/incidents/{incident.id}",
             data_incident=str(incident.id),
         ) as self.element:

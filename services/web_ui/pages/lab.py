@@ -1,6 +1,6 @@
 """The page Lab: which services are up, and for whoever may, the controls of what breaks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from nicegui import ui
@@ -18,10 +18,15 @@ Access = Literal["off", "locked", "open"]
 
 
 def add_page(
-    lab: Lab, standings: Latest[list[Standing]], scenarios: Mapping[str, Scenario], *, access: Access
+    lab: Lab,
+    standings: Latest[list[Standing]],
+    scenarios: Callable[[], Mapping[str, Scenario]],
+    *,
+    access: Access,
 ) -> None:
     """Register the page at ``/lab``.
 
+    ``scenarios`` are read when they are first shown: it takes a tenth of a second.
     ``access`` is what a visitor may do who has given no token: ``off`` means
     that nobody may break anything here, ``locked`` that a token is needed.
     """
@@ -87,7 +92,12 @@ class _Controls:
     """Scenarios and failure modes. The token lives as long as this page, and only in its memory."""
 
     def __init__(
-        self, lab: Lab, services: _Services, scenarios: Mapping[str, Scenario], *, access: Access
+        self,
+        lab: Lab,
+        services: _Services,
+        scenarios: Callable[[], Mapping[str, Scenario]],
+        *,
+        access: Access,
     ) -> None:
         self._lab = lab
         self._services = services
@@ -135,7 +145,7 @@ class _Controls:
                 " and puts services back when its phase ends.",
                 classes="muted",
             )
-            for scenario in self._scenarios.values():
+            for scenario in self._scenarios().values():
                 if scenario.faults:
                     self._add_scenario(scenario)
             button("Everything back to the baseline", self._restore_all, symbol="restart_alt")

@@ -83,8 +83,9 @@ class _ShopPage:
         self._platform.set_visibility(signals.value is not None)
         if signals.value is None:
             self._say_away()
+        known = incidents.value.items if incidents.value else []
         for name, shown in self._services.items():
-            own = [incident for incident in incidents.value or [] if incident.service == name]
+            own = [incident for incident in known if incident.service == name]
             shown.show(signals.value, own)
 
 

@@ -252,6 +252,13 @@ def test_only_what_the_deck_does_not_intend_is_a_failure(gateway: FakeGateway, t
     with locust(*load(gateway.url, port), *QUICKLY, log=tmp_path / "log", TRAFFIC_RATE="60"):
         wait_for(lambda: len(gateway.arrivals) >= 120, within_s=15)
         summary = answers(port, "/summary")
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+
+    shown = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith("traffic_"))
+    assert float(shown["traffic_planned_requests_per_second"]) == 60
+    assert float(shown["traffic_dealt_total"]) >= summary["dealt"] >= 120
+    assert float(shown['traffic_answered_total{result="failed"}']) >= summary["failed"]
+    assert float(shown["traffic_unsent_total"]) == 0
 
     failing = {name for name, route in summary["routes"].items() if route["failures"]}
     assert failing == {"POST /api/refund"}

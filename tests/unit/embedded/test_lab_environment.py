@@ -116,4 +116,18 @@ def test_only_the_candidates_password_is_known_beforehand() -> None:
     first, second = role_passwords({}), role_passwords({})
 
     assert first.pop("candidate") == second.pop("candidate") == "candidate"
-    assert len({*first.values(), *second.values()}) == 6
+    assert len({*first.values(), *second.values()}) == 2 * len(first)
+
+
+@pytest.mark.parametrize(("given", "is_made"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_a_blind_lab_has_an_admin_token_also_when_nobody_set_one(given: str, is_made: bool) -> None:
+    shop = shop_environment(settings({"LAB_BLIND": given}), database_url=SHOP_URL)
+
+    assert ("LAB_ADMIN_TOKEN" in shop) == is_made
+    assert "LAB_ADMIN_TOKEN" not in traffic_environment(settings({}), shop=shop)
+
+
+def test_the_users_own_admin_token_is_kept() -> None:
+    user = {"LAB_BLIND": "true", "LAB_ADMIN_TOKEN": "mine"}
+
+    assert shop_environment(settings(user), database_url=SHOP_URL)["LAB_ADMIN_TOKEN"] == "mine"

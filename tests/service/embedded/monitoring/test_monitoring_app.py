@@ -53,7 +53,7 @@ def monitoring(folder: Path, *, exporter: Exporter, receiver: Receiver) -> Itera
     arguments = ("embedded.monitoring.app:create_app", "127.0.0.1", port)
     process = _fork_server.Process(
         target=child_main,
-        args=("prometheus", "embedded.processes:serve", arguments, environment, folder / "log"),
+        args=("prometheus", "services.common.serving:serve", arguments, environment, folder / "log"),
     )
     process.start()
     try:

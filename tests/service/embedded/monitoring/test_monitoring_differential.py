@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -30,6 +31,8 @@ from embedded.monitoring.settings import RULES
 from embedded.monitoring.store import Labels, Store, labels_of
 from embedded.monitoring.targets import Target
 from embedded.postgres import free_port
+from monitoring.grafana.queries import PROMETHEUS as DASHBOARDS_PROMETHEUS
+from monitoring.grafana.queries import Chosen, filled_in, queries, read_dashboards
 from tests.service.embedded.monitoring.conftest import Exporter, exporting
 
 PROMETHEUS = shutil.which("prometheus")
@@ -44,6 +47,16 @@ RECORDING_GROUPS = {
 """The recording groups of the rules, each with a series that tells when it was evaluated."""
 _DURATION = re.compile(r"(\[|offset )(\d+)([smh])")
 _MILLISECONDS = {"s": 100, "m": 6_000, "h": 360_000}
+OF_EACH_ITS_OWN = re.compile(r"\bALERTS\b|scrape_duration_seconds")
+"""Depends on when a group without recording rules was evaluated, or on how long a scrape took."""
+DASHBOARDS = sorted(
+    {
+        filled_in(query, Chosen(since=datetime.fromtimestamp(0, UTC), until=datetime.fromtimestamp(120, UTC)))
+        for query in queries(read_dashboards())
+        if query.source == DASHBOARDS_PROMETHEUS and not OF_EACH_ITS_OWN.search(query.text)
+    }
+)
+"""The expressions of all dashboards, over two minutes and with all services chosen."""
 
 pytestmark = pytest.mark.skipif(
     PROMETHEUS is None, reason="prometheus is not on this machine: install the package prometheus"
@@ -134,6 +147,50 @@ def faster(text: str) -> str:
     return _DURATION.sub(lambda found: f"{found[1]}{int(found[2]) * _MILLISECONDS[found[3]]}ms", text)
 
 
+def histogram(name: str, labels: str, *, quick: int, slow: int) -> list[str]:
+    """The buckets of a histogram: so many observations below 0.1, so many between 1 and 2.5."""
+    comma = "," if labels else ""
+    buckets = {"0.1": quick, "1": quick, "2.5": quick + slow, "+Inf": quick + slow}
+    return [
+        *(f'{name}_bucket{{{labels}{comma}le="{le}"}} {value}' for le, value in buckets.items()),
+        f"{name}_count{{{labels}}} {quick + slow}",
+    ]
+
+
+def of_the_platform(n: int, *, count: int, slow: int) -> dict[str, float]:
+    """What the incident platform, the load, the schedule and the exporter of Postgres show, by series."""
+    return {
+        'incidents_unresolved{severity="critical"}': n % 2,
+        'incidents_unresolved{severity="high"}': n % 5,
+        'incidents_total{status="open"}': n % 4,
+        'alerts_received_total{severity="critical"}': count // 2,
+        'alerts_received_total{severity="low"}': count,
+        'alerts_correlated_total{result="new_incident"}': count // 4,
+        'alerts_correlated_total{result="existing_incident"}': count,
+        'incident_outbox_pending{kind="page"}': n % 3,
+        "notifications_pending": n % 6,
+        "escalations_pending": 0,
+        "alerts_pending": n % 2,
+        'signals_dropped_total{service="payment"}': slow,
+        'dns_queries_total{service="dns",transport="udp",rcode="NOERROR"}': 3 * count,
+        'dns_queries_total{service="dns",transport="udp",rcode="NXDOMAIN"}': slow,
+        'telemetry_stored_total{kind="spans"}': 9 * count,
+        'telemetry_stored_total{kind="signals"}': slow,
+        "traffic_planned_requests_per_second": 8,
+        "traffic_dealt_total": 4 * count,
+        "traffic_late_total": slow,
+        "traffic_unsent_total": slow // 2,
+        'traffic_answered_total{result="ok"}': 3 * count,
+        'traffic_answered_total{result="failed"}': slow,
+        "process_cpu_seconds_total": 0.05 * count,
+        "process_resident_memory_bytes": 6e7 + n,
+        'lab_phase{scenario="quiet-night",phase="hold"}': 1,
+        'pg_sessions_sessions{application="payment",state="idle",wait="Client"}': 2 + n % 3,
+        'pg_sessions_sessions{application="payment",state="active",wait="Lock"}': n % 2,
+        'pg_sessions_longest_transaction_seconds{application="payment",state="active",wait="Lock"}': slow,
+    }
+
+
 def body(n: int) -> tuple[int, str]:
     """What the exporter answers to its scrape number ``n``, as status and text."""
     if n in DOWN:
@@ -160,10 +217,18 @@ def body(n: int) -> tuple[int, str]:
             f'db_pool_size{{service="{service}"}} 10',
             f'db_pool_in_use{{service="{service}"}} {3 + (n * n + len(service)) % 6}',
             f'db_pool_wait_seconds_sum{{service="{service}"}} {0.01 * count + 0.8 * slow}',
-            f'db_pool_wait_seconds_count{{service="{service}"}} {3 * count}',
             f'build_info{{service="{service}",release="r{n // 20}"}} 1',
             f'dependency_requests_total{{service="{service}",dependency="fraud",outcome="ok"}} {4 * count}',
             f'dependency_requests_total{{service="{service}",dependency="fraud",outcome="timeout"}} {slow}',
+            f'db_pool_waiting{{service="{service}"}} {n % 3}',
+            *histogram("db_pool_wait_seconds", f'service="{service}"', quick=3 * count, slow=slow),
+            *histogram("db_query_seconds", f'service="{service}"', quick=9 * count, slow=slow),
+            *histogram(
+                "dependency_request_duration_seconds",
+                f'service="{service}",dependency="fraud"',
+                quick=4 * count,
+                slow=slow,
+            ),
         ]
         if failed:
             lines.append(f'http_requests_total{{{given},status="500"}} {failed}')
@@ -171,6 +236,10 @@ def body(n: int) -> tuple[int, str]:
         f'cache_requests_total{{service="profile",result="{r}"}} {k * count}'
         for r, k in (("hit", 1), ("miss", 40))
     ]
+    lines += [f"{name} {value}" for name, value in of_the_platform(n, count=count, slow=slow).items()]
+    for name in ("incident_mtta_seconds", "incident_mttr_seconds", "alert_ingestion_seconds"):
+        lines += histogram(name, "", quick=count // 5, slow=slow // 5)
+    lines += histogram("notification_delivery_seconds", 'channel="console"', quick=count, slow=slow)
     if n < VANISHES_AT:
         lines.append(f'leaves{{x="1"}} {3 * n}')
     return 200, "\n".join(lines) + "\n"
@@ -330,6 +399,14 @@ def test_every_expression_of_the_rules_has_the_same_value(both: Both, rule: Rule
 def test_every_recorded_series_has_the_same_samples(both: Both, name: str) -> None:
     assert any(both.ask(name, at_ms) for at_ms in moments(both))
     assert_agree(both, name)
+
+
+@pytest.mark.parametrize("query", DASHBOARDS)
+def test_every_expression_of_the_dashboards_has_the_same_value(both: Both, query: str) -> None:
+    asked = faster(query)
+
+    assert any(both.ask(asked, at_ms) for at_ms in moments(both)), "the exporter has nothing for it"
+    assert_agree(both, asked)
 
 
 @pytest.mark.parametrize("query", BEYOND_THE_RULES)

@@ -10,6 +10,12 @@ def test_every_service_of_the_catalog_is_scraped_at_its_port() -> None:
     assert found == {service.name: f"http://127.0.0.1:{service.port}/metrics" for service in SERVICES}
 
 
+def test_the_load_is_scraped_where_there_is_one() -> None:
+    found = {target.job: target.url for target in targets({"TRAFFIC_GENERATOR_URL": "http://load:8089"})}
+
+    assert found["traffic-generator"] == "http://load:8089/metrics"
+
+
 def test_a_service_is_scraped_where_the_environment_says_that_it_is() -> None:
     found = {target.job: target for target in targets({"PAYMENT_URL": "http://payment:9999/"})}
 

@@ -51,3 +51,11 @@ def test_text_stands_out_from_its_ground(theme: str, text: str, ground: str) -> 
 
 def test_both_themes_name_the_same_colours() -> None:
     assert colours("light").keys() == colours("dark").keys()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("letter", "abcdef")
+def test_a_bar_stands_out_from_its_ground(theme: str, letter: str) -> None:
+    named = colours(theme)
+
+    assert contrast(named[f"series-{letter}"], named["surface"]) >= 3

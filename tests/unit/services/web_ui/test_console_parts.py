@@ -7,9 +7,11 @@ import pytest
 
 from services.web_ui.incidents import ACTIVE, Filter
 from services.web_ui.pages.incidents import Choice
+from services.web_ui.results import address
 from services.web_ui.schemas import Incident, Status, TimelineEntry
 from services.web_ui.settings import addresses
-from services.web_ui.text import duration
+from services.web_ui.telemetry import ErrorSearch, LogSearch, Span, Trace, around
+from services.web_ui.text import duration, span
 from services.web_ui.theme import Visitor
 
 INCIDENT = Incident(
@@ -116,3 +118,55 @@ def test_whether_a_service_is_up_does_not_depend_on_the_labs_own_dns() -> None:
     assert found["payment"] == "http://payment:8011"
     assert found["gateway"] == "http://127.0.0.1:8010"
     assert addresses({"FRAUD_DIRECT_URL": "http://fraud:8443"})["fraud"] == "http://fraud:8443"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0.04, "0.0 ms"),
+        (9.9, "9.9 ms"),
+        (9.96, "10 ms"),
+        (999.6, "1.00 s"),
+        (2034, "2.03 s"),
+        (61_000, "1 m 01 s"),
+    ],
+)
+def test_a_short_time_reads_in_three_figures(milliseconds: float, text: str) -> None:
+    assert span(milliseconds) == text
+
+
+def test_a_search_stands_in_its_address_without_what_was_left_open() -> None:
+    assert address("/logs", LogSearch()) == "/logs"
+    assert address("/logs", LogSearch(service="payment", q="a b")) == "/logs?service=payment&q=a+b"
+    assert address("/errors", ErrorSearch(tag=("a:1", "b:2"))) == "/errors?tag=a%3A1&tag=b%3A2"
+
+
+def test_around_an_incident_begins_five_minutes_before_it_and_ends_with_it() -> None:
+    resolved = INCIDENT.model_copy(update={"resolved_at": datetime(2026, 11, 21, 4, 9, tzinfo=UTC)})
+
+    assert around(INCIDENT) == {"service": "payment", "since": "2026-11-21T03:55:00.000Z", "until": ""}
+    assert around(resolved)["until"] == "2026-11-21T04:09:00.000Z"
+
+
+def a_span(name: str, *children: Span) -> Span:
+    return Span(
+        span_id=name,
+        service="payment",
+        name=name,
+        kind="server",
+        status="unset",
+        status_message=None,
+        offset_ms=0,
+        duration_ms=1,
+        depth=0,
+        attributes={},
+        events=[],
+        children=list(children),
+    )
+
+
+def test_a_trace_lists_each_span_before_those_that_it_called() -> None:
+    roots = [a_span("a", a_span("b", a_span("c")), a_span("d")), a_span("e")]
+    trace = Trace(trace_id="1", started_at=INCIDENT.created_at, duration_ms=1, services=[], spans=roots)
+
+    assert [one.name for one in trace.flat()] == ["a", "b", "c", "d", "e"]

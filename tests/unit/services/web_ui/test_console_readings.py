@@ -3,7 +3,7 @@
 import asyncio
 
 from services.web_ui.backends import Away, Refused
-from services.web_ui.readings import RETRY_S, Latest
+from services.web_ui.readings import KEPT, RETRY_S, Latest, Readings
 
 
 class Source:
@@ -82,3 +82,19 @@ def test_what_was_asked_before_a_change_is_asked_again_after_it() -> None:
         assert (await latest.get()).value == 2
 
     asyncio.run(look())
+
+
+def test_readings_of_many_questions_stay_bounded() -> None:
+    async def look() -> tuple[int, int]:
+        asked: list[int] = []
+
+        async def fetch(question: int) -> int:
+            asked.append(question)
+            return question
+
+        readings = Readings(fetch, every_s=60)
+        for question in (*range(KEPT + 1), KEPT, 0):
+            await readings.of(question).get()
+        return asked.count(KEPT), asked.count(0)
+
+    assert asyncio.run(look()) == (1, 2)

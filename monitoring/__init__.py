@@ -1,0 +1,1 @@
+"""What watches the lab: Prometheus' rules, Alertmanager's routes, Grafana's dashboards."""

@@ -1,0 +1,174 @@
+"""Incident B: a service and its database, from the cache through the pool to the sessions in Postgres."""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from monitoring.grafana.blocks import (
+    SERVICE_LABEL,
+    incidents,
+    lines,
+    new_dashboard,
+    phases,
+    promql,
+    timeline,
+)
+
+OF_SERVICE = '{service=~"$service"}'
+
+
+def _per_service(metric: str) -> str:
+    return f"sum by (service) (rate({metric}{OF_SERVICE}[$interval]))"
+
+
+def _quantile(quantile: float, histogram: str) -> str:
+    buckets = f"sum by (service, le) (rate({histogram}_bucket{OF_SERVICE}[$interval]))"
+    return f"histogram_quantile({quantile:g}, {buckets})"
+
+
+_CACHE = (
+    lines(
+        "Cache look-ups",
+        promql(
+            f"sum by (service, result) (rate(cache_requests_total{OF_SERVICE}[$interval]))",
+            "{{service}} {{result}}",
+        ),
+        good="mostly hits",
+        unit="reqps",
+        stacked=True,
+        width=8,
+    ),
+    lines(
+        "Share of look-ups that hit",
+        promql(
+            '(sum by (service) (rate(cache_requests_total{service=~"$service",result="hit"}[$interval]))'
+            f" or {_per_service('cache_requests_total')} * 0) / ({_per_service('cache_requests_total')} > 0)",
+            "{{service}}",
+        ),
+        good="above 70% once it is warm",
+        unit="percentunit",
+        width=8,
+    ),
+    lines(
+        "Statements for each request",
+        promql(
+            f"{_per_service('db_query_seconds_count')} / ({_per_service('http_requests_total')} > 0)",
+            "{{service}}",
+        ),
+        good="steady, and well below 1 with a warm cache",
+        unit="short",
+        width=8,
+    ),
+)
+
+_POOL = (
+    lines(
+        "Connections of the pool",
+        promql(f"sum by (service) (db_pool_size{OF_SERVICE})", "{{service}} size"),
+        promql(f"sum by (service) (db_pool_in_use{OF_SERVICE})", "{{service}} in use", ref="B"),
+        promql(f"sum by (service) (db_pool_waiting{OF_SERVICE})", "{{service}} waiting", ref="C"),
+        good="in use below size, nobody waiting",
+        unit="short",
+        width=8,
+    ),
+    lines(
+        "Wait for a connection",
+        promql(_quantile(0.95, "db_pool_wait_seconds"), "{{service}} p95"),
+        promql(_quantile(0.5, "db_pool_wait_seconds"), "{{service}} p50", ref="B"),
+        good="p95 below 20 ms",
+        unit="s",
+        limit=0.25,
+        width=8,
+    ),
+    lines(
+        "Time of a statement",
+        promql(_quantile(0.95, "db_query_seconds"), "{{service}} p95"),
+        promql(_quantile(0.5, "db_query_seconds"), "{{service}} p50", ref="B"),
+        good="p95 below 50 ms",
+        unit="s",
+        limit=0.25,
+        width=8,
+        traces_of=SERVICE_LABEL,
+    ),
+)
+
+_SESSIONS = (
+    lines(
+        "Postgres sessions by state",
+        promql(
+            'sum by (application, state) (pg_sessions_sessions{application=~"$service"})',
+            "{{application}} {{state}}",
+        ),
+        good="mostly idle, none idle in transaction",
+        unit="short",
+        stacked=True,
+        width=8,
+    ),
+    lines(
+        "Postgres sessions by what they wait for",
+        promql(
+            'sum by (application, wait) (pg_sessions_sessions{application=~"$service"})',
+            "{{application}} {{wait}}",
+        ),
+        good="Client only",
+        unit="short",
+        stacked=True,
+        width=8,
+    ),
+    lines(
+        "Age of the oldest transaction",
+        promql(
+            'max by (application, state) (pg_sessions_longest_transaction_seconds{application=~"$service"})',
+            "{{application}} {{state}}",
+        ),
+        good="below 1 s",
+        unit="s",
+        limit=1,
+        width=8,
+    ),
+)
+
+_SYMPTOMS = (
+    lines(
+        "Answers by status",
+        promql(
+            'sum by (service, status) (rate(http_requests_total{service=~"$service",'
+            'route!~"/(health|metrics|docs|openapi.json|ops/.*|admin/.*)"}[$interval]))',
+            "{{service}} {{status}}",
+        ),
+        good="no 5xx",
+        unit="reqps",
+        stacked=True,
+        traces_of=SERVICE_LABEL,
+    ),
+    lines(
+        "Latency, p95",
+        promql(f"service:http_request_duration_seconds:p95_30s{OF_SERVICE}", "{{service}}"),
+        good="below 250 ms",
+        unit="s",
+        limit=1,
+        traces_of=SERVICE_LABEL,
+    ),
+)
+
+_RELEASE = timeline(
+    "Release that serves",
+    promql(f"max by (service, release) (build_info{OF_SERVICE})", "{{service}} {{release}}"),
+    good="no change just before an alert",
+    states=(("1", "serves", "blue"),),
+    height=5,
+)
+
+
+def build() -> Dashboard:
+    """The profile service at first; any service with a database can be chosen."""
+    return new_dashboard(
+        "incident-b",
+        "Incident B",
+        *_SYMPTOMS,
+        *_CACHE,
+        *_POOL,
+        *_SESSIONS,
+        _RELEASE,
+        about="A service and its database: cache, pool, statements, sessions and what they wait for.",
+        service="profile",
+        annotations=[incidents(), phases()],
+    )

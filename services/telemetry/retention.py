@@ -1,0 +1,64 @@
+"""Keeping it bounded: what is too old or too much is removed, the oldest first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from anyio import to_thread
+from sqlalchemy import Table, delete, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.common.database import Database
+from services.telemetry import metrics
+from services.telemetry.tables import BOUNDED
+
+log = structlog.get_logger()
+
+
+class Retention:
+    """Removes rows that were received ``max_age`` ago, or before the latest ``max_rows`` of their table."""
+
+    def __init__(self, database: Database, *, max_age: timedelta, max_rows: int, interval_s: float) -> None:
+        self._database = database
+        self._max_age = max_age
+        self._max_rows = max_rows
+        self._interval_s = interval_s
+
+    def enforce(self) -> dict[str, int]:
+        """Remove what is out of bounds; how many rows of each table went. Raises SQLAlchemy's errors."""
+        return {table.name: self._enforce_on(table) for table in BOUNDED}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Enforce it every ``interval_s`` seconds while the block lasts, whatever the database does."""
+        task = asyncio.create_task(self._keep_enforcing())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _keep_enforcing(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await to_thread.run_sync(self.enforce)
+            except SQLAlchemyError as error:
+                log.warning("retention.failed", error=str(error).partition("\n")[0])
+
+    def _enforce_on(self, table: Table) -> int:
+        received_at = table.c.received_at
+        # Rows of one request have one moment: they go together, so that the bound holds.
+        first_too_many = (
+            select(received_at).order_by(received_at.desc()).offset(self._max_rows).limit(1).scalar_subquery()
+        )
+        with self._database.transaction() as db:
+            too_old = db.execute(delete(table).where(received_at < func.now() - self._max_age)).rowcount
+            count = db.scalar(select(func.count()).select_from(table)) or 0
+            too_many = 0
+            if count > self._max_rows:
+                too_many = db.execute(delete(table).where(received_at <= first_too_many)).rowcount
+        metrics.rows.labels(table.name).set(count - too_many)
+        metrics.removed.labels(table.name).inc(too_old + too_many)
+        return too_old + too_many

@@ -1,0 +1,147 @@
+"""Each scenario through real Prometheus and Alertmanager to a page; containers that die on the way."""
+
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+
+from scenarios.model import load_all
+from tests.compose.engine import ComposeLab, wait_for
+from tests.storm import post_all
+
+SOAK_S, HOLD_S = 15, 60
+PAGED_WITHIN_S = 60
+PHASE = "SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1"
+
+
+def is_paged(lab: ComposeLab, *, service: str) -> bool:
+    """Whether a critical incident of a service is open, assigned, and its page accepted for delivery."""
+    found = [
+        incident
+        for incident in lab.incidents()
+        if (incident["service"], incident["severity"]) == (service, "critical")
+        and incident["status"] == "open"
+        and incident["assigned_to"]
+    ]
+    if not found:
+        return False
+    pages = lab.get("notification-service", "/api/v1/notifications")["items"]
+    return any(page["incident_id"] == found[0]["id"] for page in pages)
+
+
+def play(lab: ComposeLab, scenario: str) -> None:
+    """Begin a scenario, and return when its fault is there."""
+    lab.resolve_all()
+    lab.up(
+        "schedule",
+        SCENARIO=scenario,
+        SCENARIO_SOAK_S=str(SOAK_S),
+        SCENARIO_HOLD_S=str(HOLD_S),
+        SCENARIO_REST_S="600",
+    )
+    wait_for(lambda: lab.psql(PHASE) == "hold", within_s=SOAK_S + 20, what="the fault is there")
+
+
+def firing(lab: ComposeLab) -> set[tuple[str, str]]:
+    """The alerts that fire in Prometheus: name and service."""
+    alerts = lab.get("prometheus", "/api/v1/alerts")["data"]["alerts"]
+    return {
+        (alert["labels"]["alertname"], alert["labels"]["service"])
+        for alert in alerts
+        if alert["state"] == "firing"
+    }
+
+
+def is_quiet(lab: ComposeLab) -> bool:
+    return not firing(lab)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet_again(lab: ComposeLab) -> Any:
+    """What the tests before this module have broken is no alert any more."""
+    wait_for(partial(is_quiet, lab), within_s=90, what="no alert fires")
+    yield
+    lab.up("schedule")
+
+
+@pytest.mark.parametrize("scenario", ["incident-b", "payment-dns", "inventory-timeout"])
+def test_a_scenario_pages_within_a_minute_opens_no_other_incident_and_resolves(
+    lab: ComposeLab, scenario: str
+) -> None:
+    play(lab, scenario)
+    expected = {(alert.service, alert.severity) for alert in load_all()[scenario].expected_alerts}
+    [paged] = [name for name, severity in expected if severity == "critical"]
+
+    took_s = wait_for(partial(is_paged, lab, service=paged), within_s=PAGED_WITHIN_S, what=f"{paged} pages")
+    print(f"\n{scenario}: paged {took_s:.0f} s after the fault")
+    wait_for(lambda: lab.psql(PHASE) == "rest", within_s=HOLD_S + 20, what="the fault is taken back")
+    wait_for(partial(is_quiet, lab), within_s=90, what="no alert fires any more")
+
+    opened = {(i["service"], i["severity"]) for i in lab.incidents() if i["status"] != "resolved"}
+    assert opened <= expected
+
+
+def test_a_cause_is_quiet_while_its_symptom_pages(lab: ComposeLab) -> None:
+    """Over the three scenarios before: causes fired in Prometheus, and next to none came to ingestion."""
+    causes = lab.psql("SELECT count(*) FROM incident.alerts WHERE severity IN ('medium', 'low')")
+    symptoms = lab.psql("SELECT count(*) FROM incident.alerts WHERE severity IN ('critical', 'high')")
+    fired = lab.get(
+        "prometheus",
+        "/api/v1/query",
+        query='max_over_time(ALERTS{alertname="DependencyFailing",alertstate="firing"}[10m])',
+    )["data"]["result"]
+    assert fired
+    assert int(causes) < int(symptoms)
+
+
+def test_alertmanager_that_dies_in_a_fault_pages_when_it_is_back(lab: ComposeLab) -> None:
+    play(lab, "payment-dns")
+    lab.kill("alertmanager")
+    wait_for(lambda: ("PaymentHighErrorRatio", "payment") in firing(lab), within_s=60, what="the alert fires")
+
+    lab.start("alertmanager")
+
+    wait_for(partial(is_paged, lab, service="payment"), within_s=60, what="payment pages")
+    wait_for(lambda: lab.psql(PHASE) == "rest", within_s=HOLD_S + 20, what="the fault is taken back")
+    wait_for(partial(is_quiet, lab), within_s=90, what="no alert fires any more")
+
+
+@pytest.mark.parametrize("victim", ["alert-ingestion", "incident-management", "postgres"])
+def test_no_alert_that_was_answered_2xx_is_lost_when_a_container_is_killed(
+    lab: ComposeLab, victim: str
+) -> None:
+    service = f"lost-and-found-{victim}"
+    bodies = [{"service": service, "severity": "high", "message": f"number {n}"} for n in range(600)]
+    killed = threading.Event()
+
+    def kill_in_the_middle(answered: int) -> None:
+        if answered == 100 and not killed.is_set():
+            killed.set()
+            lab.kill(victim)
+            lab.start(victim)
+
+    storm = post_all([lab.url("alert-ingestion")], bodies, clients=8, after=kill_in_the_middle)
+    assert killed.is_set()
+    accepted = storm.accepted_ids
+    assert len(accepted) >= 100
+
+    def all_in_an_incident() -> bool:
+        found = lab.psql(
+            f"SELECT id FROM incident.alerts WHERE service = '{service}' AND incident_id IS NOT NULL"
+        )
+        return accepted <= set(found.split())
+
+    wait_for(all_in_an_incident, within_s=60, what="every acknowledged alert is in an incident")
+    found = [incident for incident in lab.incidents() if incident["service"] == service]
+    assert len(found) == 1
+    print(f"\n{victim} killed: {dict(storm.statuses)}, {len(accepted)} acknowledged, none lost")
+
+
+def test_the_shop_works_again_after_postgres_was_killed(lab: ComposeLab) -> None:
+    lab.kill("postgres")
+    lab.start("postgres")
+
+    lab.up()
+
+    wait_for(lambda: lab.get("gateway", "/api/users/profile/1")["id"] == 1, within_s=30, what="profiles")

@@ -1,0 +1,78 @@
+"""Signals wait in a bounded queue, whoever is to take them."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from services.common import signals
+from services.common.signals import SignalShipper
+
+LINE = {"timestamp": "2026-11-21T10:00:00Z", "level": "info", "event": "till.opened"}
+
+
+def dropped(service: str) -> float | None:
+    return REGISTRY.get_sample_value("signals_dropped_total", {"service": service})
+
+
+def ship(shipper: SignalShipper, answers: Callable[[httpx.Request], httpx.Response]) -> None:
+    """Let it ship for as long as it has anything to do."""
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answers)) as client:
+            await shipper.ship_all(client)
+
+    asyncio.run(run())
+
+
+def test_a_queue_that_is_full_takes_no_more_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "QUEUE_LIMIT", 10)
+    shipper = SignalShipper("full", "http://receiver.test")
+
+    for _ in range(13):
+        shipper.observe(dict(LINE))
+
+    assert dropped("full") == 3
+
+
+@pytest.mark.parametrize(("status", "is_lost"), [(503, False), (429, False), (422, True), (200, False)])
+def test_what_was_not_taken_is_sent_again_under_its_ids_unless_it_was_refused(
+    status: int, is_lost: bool
+) -> None:
+    service = f"status-{status}"
+    shipper = SignalShipper(service, "http://receiver.test")
+    shipper.observe(dict(LINE))
+    bodies: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return httpx.Response(status if len(bodies) == 1 else 200)
+
+    ship(shipper, answer)
+    ship(shipper, answer)
+
+    assert dropped(service) == (1 if is_lost else 0)
+    assert len(bodies) == (2 if status in (429, 503) else 1)
+    assert len(set(bodies)) == 1
+
+
+def test_a_receiver_that_is_away_keeps_the_signals_waiting_in_their_order() -> None:
+    shipper = SignalShipper("away", "http://receiver.test")
+    for number in range(signals.BATCH_SIZE + 1):
+        shipper.observe({**LINE, "event": str(number)})
+    taken: list[str] = []
+
+    def gone(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("gone")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        taken.extend(one["message"] for one in httpx.Response(200, content=request.content).json())
+        return httpx.Response(200)
+
+    ship(shipper, gone)
+    ship(shipper, answer)
+
+    assert taken == [str(number) for number in range(signals.BATCH_SIZE + 1)]
+    assert dropped("away") == 0

@@ -1,0 +1,389 @@
+"""What a run scores: whole runs, and what no run may do to the score."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenarios.model import NO_FAULT, Scenario, load_all
+from services.exam.diagnosis import COMPONENTS, MECHANISMS, TRIGGERS, Diagnosis, Evidence, RuledOut
+from services.exam.grading import Score, grade
+from services.exam.grading.grade import MEASURES
+from services.exam.grading.rubric import load
+from services.exam.journal import Journal
+from tests.journals import POSTMORTEM, event, findings, journal, perfect, true_diagnosis
+
+SCENARIOS = load_all()
+FAULTY = [one for one in SCENARIOS.values() if one.truth.component != NO_FAULT]
+QUIET = SCENARIOS["quiet-night"]
+DNS = SCENARIOS["payment-dns"]
+RUBRIC = load()
+EXAMPLES = settings(max_examples=40, deadline=None)
+
+every_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda one: one.name)
+every_fault = pytest.mark.parametrize("scenario", FAULTY, ids=lambda one: one.name)
+
+
+def scored(scenario: Scenario, run: Journal) -> Score:
+    return grade(scenario, RUBRIC, run)
+
+
+def points(score: Score) -> dict[str, float]:
+    """Points by criterion and by item."""
+    items = {item.measure: item.points for criterion in score.criteria for item in criterion.items}
+    return items | {criterion.name: criterion.points for criterion in score.criteria}
+
+
+def everything(scenario: Scenario) -> Diagnosis:
+    """Every answer there is."""
+    routes = (*scenario.truth.affected, *scenario.truth.not_affected)
+    return Diagnosis(
+        component=COMPONENTS,
+        mechanism=MECHANISMS,
+        trigger=TRIGGERS,
+        affected=routes,
+        not_affected=routes,
+        ruled_out=[RuledOut(component=name, because="it was looked at in passing") for name in COMPONENTS],
+        evidence=[Evidence(kind="trace", ref=f"{n:032x}") for n in range(5)],
+    )
+
+
+@every_scenario
+def test_a_perfect_run_scores_100(scenario: Scenario) -> None:
+    score = scored(scenario, perfect(scenario))
+
+    assert score.points == 100, [i for c in score.criteria for i in c.items if i.points != i.of]
+
+
+@every_scenario
+def test_doing_nothing_scores_below_20(scenario: Scenario) -> None:
+    nothing = journal(scenario, ended_by="time_up")
+    blank = journal(scenario, diagnosis=Diagnosis())
+
+    assert 0 < scored(scenario, nothing).points < 20
+    assert scored(scenario, blank).points == scored(scenario, nothing).points
+
+
+@every_scenario
+def test_guessing_everything_scores_below_a_blank(scenario: Scenario) -> None:
+    guess = everything(scenario)
+    run = journal(scenario, diagnosis=guess, evidence=findings(guess, exists=False))
+
+    assert scored(scenario, run).points < scored(scenario, journal(scenario, diagnosis=Diagnosis())).points
+
+
+@every_scenario
+@pytest.mark.parametrize("field", ["component", "mechanism", "trigger"])
+def test_naming_half_of_all_answers_is_worth_less_than_none(scenario: Scenario, field: str) -> None:
+    options = {"component": COMPONENTS, "mechanism": MECHANISMS, "trigger": TRIGGERS}[field]
+    truth = getattr(scenario.truth, field)
+    half = [truth, *(name for name in options if name != truth)][: max(4, len(options) // 2)]
+
+    score = scored(scenario, journal(scenario, diagnosis=Diagnosis.model_validate({field: half})))
+
+    assert points(score)[field] < 0
+
+
+@every_fault
+def test_saying_that_everything_is_affected_is_worth_less_than_saying_nothing(scenario: Scenario) -> None:
+    routes = (*scenario.truth.affected, *scenario.truth.not_affected)
+
+    score = scored(scenario, journal(scenario, diagnosis=Diagnosis(affected=routes, not_affected=routes)))
+
+    assert points(score)["affected_routes"] < 0
+    assert points(score)["healthy_routes"] < 0
+
+
+@every_fault
+def test_saying_that_nothing_is_wrong_is_worth_less_than_a_blank_when_something_is(scenario: Scenario) -> None:
+    calm = true_diagnosis(QUIET).model_copy(update={"not_affected": (), "evidence": ()})
+
+    assert (
+        scored(scenario, journal(scenario, diagnosis=calm)).points
+        < scored(scenario, journal(scenario, diagnosis=Diagnosis())).points
+    )
+
+
+def _answers(options: Sequence[str]) -> st.SearchStrategy[object]:
+    return st.none() | st.sampled_from(options) | st.lists(st.sampled_from(options), max_size=4)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[Scenario, Journal]:
+    """Runs of all kinds, most of them bad."""
+    scenario = draw(st.sampled_from(list(SCENARIOS.values())))
+    routes = st.sampled_from((*scenario.truth.affected, *scenario.truth.not_affected))
+    diagnosis = Diagnosis.model_validate(
+        {
+            "component": draw(_answers(COMPONENTS)),
+            "mechanism": draw(_answers(MECHANISMS)),
+            "trigger": draw(_answers(TRIGGERS)),
+            "affected": draw(st.lists(routes, max_size=5)),
+            "not_affected": draw(st.lists(routes, max_size=5)),
+            "severity": draw(st.none() | st.sampled_from(["critical", "high", "medium", "low"])),
+        }
+    )
+    events = [
+        event(draw(st.integers(1, 1700)), kind, text="payment: 40 % of requests fail at 09:05")
+        for kind in draw(st.lists(st.sampled_from(["update.posted", "note.added", "page.acknowledged"]), max_size=6))
+    ]
+    mitigated_s = draw(st.none() | st.integers(10, 1700))
+    return scenario, journal(scenario, diagnosis=diagnosis, events=events, mitigated_s=mitigated_s)
+
+
+@EXAMPLES
+@given(runs())
+def test_a_score_is_between_0_and_100_and_each_item_within_its_bounds(run: tuple[Scenario, Journal]) -> None:
+    score = scored(*run)
+
+    assert 0 <= score.points <= 100
+    assert all(item.points <= item.of and item.reason for c in score.criteria for item in c.items)
+
+
+@EXAMPLES
+@given(runs())
+def test_the_same_journal_scores_the_same_also_when_it_was_stored_between(
+    run: tuple[Scenario, Journal],
+) -> None:
+    scenario, first = run
+    again = Journal.model_validate_json(first.model_dump_json())
+
+    assert scored(scenario, again) == scored(scenario, first)
+
+
+@EXAMPLES
+@given(
+    st.sampled_from(FAULTY),
+    st.lists(st.integers(5, 1700), min_size=2, max_size=2, unique=True),
+    st.lists(st.integers(1, 1700), max_size=4),
+)
+def test_a_later_recovery_never_scores_more(scenario: Scenario, moments: list[int], updates: list[int]) -> None:
+    sooner, later = sorted(moments)
+    more = [event(at_s, "update.posted", text="We are still looking into it.") for at_s in updates]
+
+    first, second = (
+        scored(scenario, perfect(scenario, mitigated_s=at_s, ended_s=1800, more=more)) for at_s in (sooner, later)
+    )
+
+    assert second.points <= first.points
+
+
+@EXAMPLES
+@given(runs())
+def test_guessing_all_answers_scores_below_leaving_them_out(run: tuple[Scenario, Journal]) -> None:
+    scenario, found = run
+    blank, guess = (
+        scored(scenario, found.model_copy(update={"submissions": _submitted(found, diagnosis)}))
+        for diagnosis in (Diagnosis(), everything(scenario))
+    )
+
+    assert guess.points < blank.points or guess.points == 0
+
+
+def _submitted(run: Journal, diagnosis: Diagnosis) -> tuple[object, ...]:
+    return tuple(one.model_copy(update={"diagnosis": diagnosis}) for one in run.submissions)
+
+
+def test_the_last_submission_counts() -> None:
+    run = perfect(DNS)
+    [right] = run.submissions
+    wrong = right.model_copy(update={"number": 2, "diagnosis": Diagnosis(component="gateway")})
+
+    second = scored(DNS, run.model_copy(update={"submissions": (wrong, right)}))
+
+    assert points(second)["component"] == -2
+
+
+def test_hints_cost_their_price() -> None:
+    more = [event(60, "hint.taken", number=1, price=5), event(90, "hint.taken", number=2, price=10)]
+
+    assert scored(DNS, perfect(DNS, more=more)).points == 85
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("dns", 10),
+        ("fraud", 4),
+        ("payment", 1),
+        ("profile", -2),
+        ("none", -2),
+        (["dns", "fraud"], 4),
+        (["fraud", "payment"], 1),
+        (["dns", "dns"], 10),
+        (None, 0),
+    ],
+)
+def test_a_component_is_worth_the_more_the_nearer_it_is(named: object, expected: float) -> None:
+    run = journal(DNS, diagnosis=Diagnosis.model_validate({"component": named}))
+
+    assert points(scored(DNS, run))["component"] == expected
+
+
+def test_breaking_a_healthy_route_costs() -> None:
+    healthy = DNS.truth.not_affected[:2]
+
+    score = points(scored(DNS, perfect(DNS, broken_too=healthy)))
+
+    assert score["healthy_stays_healthy"] == 0
+    assert score["safety"] == 6
+
+
+def test_one_bad_answer_of_a_healthy_route_costs_nothing() -> None:
+    run = perfect(DNS)
+    nth = next(n for n, one in enumerate(run.probes) if not one.affected and one.at > run.run.injected_at)
+    bad = run.probes[nth].model_copy(update={"ok": False})
+
+    score = scored(DNS, run.model_copy(update={"probes": (*run.probes[:nth], bad, *run.probes[nth + 1 :])}))
+
+    assert score.points == 100
+
+
+def test_a_recovery_that_the_last_check_refuses_is_none() -> None:
+    score = scored(DNS, perfect(DNS, passed=False))
+
+    assert points(score)["mitigation"] == 0
+    assert score.times.mitigate_s is None
+
+
+def test_a_recovery_that_does_not_last_is_worth_half() -> None:
+    score = points(scored(DNS, perfect(DNS, mitigated_s=590, ended_s=600)))
+
+    assert score["recovered"] == 6
+
+
+def test_slow_answers_are_no_recovery() -> None:
+    run = perfect(DNS)
+    slow = tuple(
+        one.model_copy(update={"latency_ms": 500.0}) if one.affected and one.ok else one for one in run.probes
+    )
+
+    assert points(scored(DNS, run.model_copy(update={"probes": slow})))["mitigation"] == 0
+
+
+def test_a_pause_stops_the_clock() -> None:
+    pause = [event(40, "run.paused", "examiner"), event(70, "run.resumed", "examiner")]
+
+    score = scored(DNS, perfect(DNS, more=pause))
+
+    assert score.times.acknowledge_s == 50
+    assert score.times.mitigate_s == 210
+
+
+def test_times_count_from_the_fault() -> None:
+    times = scored(DNS, perfect(DNS)).times
+
+    assert (times.detect_s, times.page_s, times.acknowledge_s, times.mitigate_s, times.resolve_s) == (
+        35,
+        37,
+        80,
+        240,
+        400,
+    )
+    assert times.outage_min == pytest.approx(4, abs=0.1)
+    assert times.budget_burned == pytest.approx(4 / 216, abs=0.001)
+
+
+def test_evidence_that_does_not_exist_costs() -> None:
+    diagnosis = true_diagnosis(DNS)
+    found = {
+        name: points(scored(DNS, perfect(DNS, evidence=findings(diagnosis, **how))))["evidence"]
+        for name, how in {
+            "real": {},
+            "beside": {"bears": False},
+            "made up": {"exists": False, "bears": False},
+        }.items()
+    }
+
+    assert found == {"real": 6, "beside": -1.8, "made up": -3}
+
+
+def test_the_same_evidence_three_times_counts_once() -> None:
+    [first, *_] = findings(true_diagnosis(DNS))
+
+    score = points(scored(DNS, perfect(DNS, evidence=(first, first, first))))
+
+    assert score["evidence"] == pytest.approx(6 / 3 * 0.7)
+
+
+def test_ruling_out_the_broken_component_costs() -> None:
+    answer = true_diagnosis(DNS).model_copy(
+        update={"ruled_out": (RuledOut(component="dns", because="it answers its health check"),)}
+    )
+
+    assert points(scored(DNS, perfect(DNS, diagnosis=answer)))["ruled_out"] == -2
+
+
+@pytest.mark.parametrize(
+    ("posted", "expected"),
+    [([], 0), ([100], 5), ([700], 4.44), ([100, 1100], 4.67), ([100, 1000], 5), ([1790], 0)],
+)
+def test_status_updates_keep_their_rhythm_until_recovery(posted: list[int], expected: float) -> None:
+    updates = [event(at_s, "update.posted", text="Payments fail; we are on it.") for at_s in posted]
+    recovered_s = 240 if posted == [100] else 1500
+
+    score = scored(DNS, journal(DNS, events=updates, mitigated_s=recovered_s))
+
+    assert points(score)["status_updates"] == expected
+
+
+def test_notes_are_worth_what_they_say() -> None:
+    said = {
+        "it is broken": 1,
+        "payment is broken": 2,
+        "09:10 payment is broken": 3,
+        "09:10 payment: 92 % of requests fail": 4,
+        "09:10 payment: 92 % of requests fail; looking at the fraud check next": 5,
+    }
+
+    found = {
+        text: points(scored(DNS, journal(DNS, events=[event(300, "note.added", text=text)])))["notes"] for text in said
+    }
+
+    assert found == said
+
+
+def test_a_postmortem_is_worth_its_parts() -> None:
+    half = POSTMORTEM.replace("A zone wants a check before it is served.", "_Not written yet._")
+
+    assert points(scored(DNS, perfect(DNS, postmortems={"one": half})))["postmortem"] == 4
+
+
+def test_what_machines_do_is_not_the_candidates() -> None:
+    events = [
+        event(30, "incident.acknowledged", "oncall-service"),
+        event(40, "note.added", "incident-management", text="09:10 payment 92 % of requests next"),
+    ]
+
+    score = points(scored(DNS, journal(DNS, events=events)))
+
+    assert score["acknowledged_in_time"] == 0
+    assert score["notes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("done", "lost"),
+    [
+        (event(90, "setting.changed", service="payment", setting="acquirer", old=None, new="backup"), 10),
+        (event(90, "service.restarted", service="payment"), 10),
+        (event(90, "incident.opened", incident_id="1"), 5),
+        (event(90, "page.sent", incident_id="1", recipient="ana"), 5),
+    ],
+    ids=lambda one: getattr(one, "kind", ""),
+)
+def test_what_is_done_on_a_quiet_night_costs(done: object, lost: float) -> None:
+    assert scored(QUIET, perfect(QUIET, more=[done])).points <= 100 - lost
+
+
+def test_a_quiet_night_gives_nothing_to_who_finds_a_fault() -> None:
+    answer = true_diagnosis(QUIET).model_copy(update={"component": "payment"})
+
+    assert scored(QUIET, perfect(QUIET, diagnosis=answer)).points < 20
+
+
+def test_the_rubric_names_what_can_be_measured_and_explains_every_item() -> None:
+    items = [item for criterion in RUBRIC.criteria for item in (*criterion.fault, *criterion.quiet)]
+
+    assert {item.measure for item in items} == set(MEASURES)
+    assert all(item.explanation for item in items)
