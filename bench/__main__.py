@@ -7,12 +7,13 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from bench import alert_ingestion, fresh_clone, live_lab, overhead
+from bench import alert_ingestion, fresh_clone, live_lab, overhead, telemetry
 from bench.figure import Figure
 
 MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
     "overhead": overhead.measure,
     "alerts": alert_ingestion.measure,
+    "telemetry": telemetry.measure,
     "lab": live_lab.measure,
     "clone": fresh_clone.measure,
 }

@@ -22,8 +22,11 @@ CREATE TABLE IF NOT EXISTS payment.payment_methods (
     customer_id bigint NOT NULL REFERENCES payment.customers,
     kind text NOT NULL CHECK (kind IN ('card', 'bank_transfer', 'wallet')),
     label text NOT NULL,
+    card_range text CHECK (card_range ~ '^[0-9]{6}$'),
     created_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE payment.payment_methods
+ADD COLUMN IF NOT EXISTS card_range text CHECK (card_range ~ '^[0-9]{6}$');
 
 -- `refundable` is what is left of a captured payment. Settled money is the sum
 -- of captured payments less the captured refunds.
@@ -79,15 +82,18 @@ CREATE TABLE IF NOT EXISTS payment.webhook_events (
     received_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The card acquirers and whether each accepts our transactions.
+-- The card acquirers, whether each accepts our transactions, and of which cards it does not.
 CREATE TABLE IF NOT EXISTS payment.acquirers (
     name text PRIMARY KEY,
-    accepts boolean NOT NULL DEFAULT true
+    accepts boolean NOT NULL DEFAULT true,
+    refused_card_ranges text[] NOT NULL DEFAULT '{}'
 );
+ALTER TABLE payment.acquirers ADD COLUMN IF NOT EXISTS refused_card_ranges text[] NOT NULL DEFAULT '{}';
 
 INSERT INTO payment.acquirers (name) VALUES ('primary'), ('backup') ON CONFLICT DO NOTHING;
 -- A lab that starts is healthy, whatever it was killed in.
-UPDATE payment.acquirers SET accepts = true WHERE NOT accepts;
+UPDATE payment.acquirers SET accepts = true, refused_card_ranges = '{}'
+WHERE NOT accepts OR refused_card_ranges <> '{}';
 
 INSERT INTO payment.customers (name, email, trusted)
 SELECT * FROM (VALUES
@@ -113,6 +119,10 @@ SELECT * FROM (VALUES
     (5, 'bank_transfer', 'account ending 7719')
 ) AS seed
 WHERE NOT EXISTS (SELECT FROM payment.payment_methods);
+UPDATE payment.payment_methods AS m SET card_range = seed.card_range
+FROM (VALUES (1, 'card ending 4242', '424242'), (2, 'card ending 1881', '401288'))
+AS seed (customer_id, label, card_range)
+WHERE m.customer_id = seed.customer_id AND m.label = seed.label AND m.card_range IS NULL;
 
 INSERT INTO payment.transactions (customer_id, kind, amount, status, refundable, completed_at)
 SELECT seed.customer_id, 'payment', seed.amount, 'captured', seed.amount, now() FROM (VALUES

@@ -22,6 +22,8 @@ from services.common.catalog import (
 )
 
 DATABASE_NAME = "firedrill"
+EXAMINER_TOKEN_FILE = "examiner.token"  # noqa: S105 (the name of a file)
+"""Where in ``LAB_DIR`` the examiner's token is; only the lab's own account may read it."""
 TELEMETRY = "telemetry"
 PORT_VARIABLES = (
     *(service.port_variable for service in (*SERVICES, PROMETHEUS)),
@@ -37,6 +39,7 @@ _NOT_FOR_TRAFFIC = frozenset({"DATABASE_URL", "LAB_ADMIN_TOKEN"})
 _SECRET_VARIABLES = (
     "DATABASE_URL",
     "EXAM_DATABASE_URL",
+    "EXAMINER_TOKEN",
     *(f"{role.upper()}_DB_PASSWORD" for role in database.ROLES),
 )
 
@@ -170,6 +173,11 @@ def traffic_environment(lab: Settings, *, shop: Mapping[str, str]) -> dict[str, 
 def schedule_environment(*, shop: Mapping[str, str], exam_database_url: str) -> dict[str, str]:
     """The environment of the schedule: the only process that may write down the truth."""
     return {**shop, "EXAM_DATABASE_URL": exam_database_url}
+
+
+def exam_environment(lab: Settings) -> dict[str, str]:
+    """What the exam is told and nobody else: the examiner's token, one for this lab if the user gives none."""
+    return {"EXAMINER_TOKEN": lab.user.get("EXAMINER_TOKEN") or secrets.token_urlsafe(24)}
 
 
 def preparation_environment(

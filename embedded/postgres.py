@@ -158,8 +158,8 @@ class Server:
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         notes += self._clear_stale_run()
-        _write_private(self.data / "lab.conf", self._configuration(), account=self._account)
-        _write_private(self.data / "pg_hba.conf", _ACCESS, account=self._account)
+        write_private(self.data / "lab.conf", self._configuration(), account=self._account)
+        write_private(self.data / "pg_hba.conf", _ACCESS, account=self._account)
         self._make_log()
         return notes
 
@@ -239,7 +239,7 @@ class Server:
         if self._account:
             os.chown(fresh, self._account.uid, self._account.gid)
         password_file = self.data.with_name("initdb-password")
-        _write_private(password_file, self.password, account=self._account)
+        write_private(password_file, self.password, account=self._account)
         try:
             self._run_initdb(fresh, password_file=password_file)
         finally:
@@ -403,11 +403,11 @@ def _copied_binaries(shelter: Path, *, source: Path) -> Path:
 def _kept_password(file: Path) -> str:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(file, secrets.token_urlsafe(24), account=None)
+        write_private(file, secrets.token_urlsafe(24), account=None)
     return file.read_text()
 
 
-def _write_private(file: Path, text: str, *, account: Account | None) -> None:
+def write_private(file: Path, text: str, *, account: Account | None = None) -> None:
     """Replace a file in one step; readable by its owner alone."""
     fresh = file.with_suffix(".new")
     fresh.unlink(missing_ok=True)

@@ -24,7 +24,9 @@ from embedded.claim import Identity, claimed, clear_leftovers
 from embedded.display import Display
 from embedded.environment import (
     DATABASE_NAME,
+    EXAMINER_TOKEN_FILE,
     Settings,
+    exam_environment,
     preparation_environment,
     role_passwords,
     role_url,
@@ -34,11 +36,11 @@ from embedded.environment import (
 )
 from embedded.errors import LabError
 from embedded.guard import Guard, guarding
-from embedded.postgres import STOP_SIGNAL, Server
+from embedded.postgres import STOP_SIGNAL, Server, write_private
 from embedded.processes import ForkServer, Running, start_program
 from embedded.supervision import Component, Standing, Supervised
 from embedded.warm_up import PRELOAD
-from services.common.catalog import Service
+from services.common.catalog import EXAM, Service
 
 _SCHEDULE_GRACE_S = 1.0
 _SERVICE_GRACE_S = 0.5
@@ -276,6 +278,7 @@ class _Lab:
         name = service.name
         url = self._lab.url(name)
         database_url = self._role_url(service.role)
+        own = self._examiners_own() if name == EXAM else {}
         starts = itertools.count()
 
         async def start() -> Running:
@@ -285,6 +288,7 @@ class _Lab:
                 arguments=(service.app, self._lab.bind, self._lab.ports[name], service.websockets),
                 environment={
                     **self._shop,
+                    **own,
                     "DATABASE_URL": database_url,
                     "LAB_RESUMES": "true" if next(starts) else "false",
                 },
@@ -292,6 +296,12 @@ class _Lab:
             )
 
         return Component(name, start, _answers(f"{url}/health"), self._lab.log(name), url=url)
+
+    def _examiners_own(self) -> dict[str, str]:
+        """The exam's own variables. The examiner's token is left where the examiner's commands find it."""
+        own = exam_environment(self._lab)
+        write_private(self._lab.directory / EXAMINER_TOKEN_FILE, own["EXAMINER_TOKEN"])
+        return own
 
     def _traffic_url(self) -> str:
         return f"http://{self._lab.host}:{self._lab.traffic_port}"

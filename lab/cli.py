@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab import exam
+
 if TYPE_CHECKING:
     from embedded.environment import Settings
 
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(exam.app, name="exam")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from scenarios.model import NO_FAULT, Scenario
 from services.common.catalog import SERVICES
+from services.common.fields import Severity
 from services.exam.diagnosis import Diagnosis, Evidence, RuledOut
 from services.exam.grading.response import SEVERITIES
 from services.exam.journal import (
@@ -50,7 +51,7 @@ def after(seconds: float) -> datetime:
     return INJECTED_AT + timedelta(seconds=seconds)
 
 
-def event(at_s: float, kind: EventKind, actor: str = CANDIDATE, **detail: Any) -> Event:
+def event(at_s: float, kind: EventKind, actor: str = CANDIDATE, /, **detail: Any) -> Event:
     """An event ``at_s`` seconds after the injection."""
     return Event(at=after(at_s), kind=kind, actor=actor, detail=detail)
 
@@ -72,11 +73,18 @@ def true_diagnosis(scenario: Scenario) -> Diagnosis:
             Evidence(kind="metric", ref="service:http_errors:ratio30s"),
             Evidence(kind="query", ref="SELECT count(*) FROM pg_stat_activity"),
         ],
-        severity=None if is_quiet else max((a.severity for a in scenario.expected_alerts), key=SEVERITIES.index),
+        severity=None
+        if is_quiet
+        else max((a.severity for a in scenario.expected_alerts), key=SEVERITIES.index),
         summary="Looked at errors, latency and load of every route over the last hour.",
         impact="Customers felt what the notes say, from the start to the recovery.",
         mitigation="What the notes say was changed, and nothing beyond it.",
     )
+
+
+def gravest(scenario: Scenario) -> Severity:
+    """The severity that the diagnosis is to give."""
+    return max((alert.severity for alert in scenario.expected_alerts), key=SEVERITIES.index)
 
 
 def findings(diagnosis: Diagnosis, *, exists: bool = True, bears: bool = True) -> tuple[EvidenceFinding, ...]:
@@ -123,7 +131,7 @@ def journal(
     evidence: tuple[EvidenceFinding, ...] | None = None,
     ended_by: EndedBy = "submitted",
 ) -> Journal:
-    """A run of half an hour in which the shop was well again ``mitigated_s`` after the fault, or not at all."""
+    """Half an hour in which the shop was well again ``mitigated_s`` after the fault, or not at all."""
     is_quiet = scenario.truth.component == NO_FAULT
     if passed is None:
         passed = is_quiet or mitigated_s is not None
@@ -170,7 +178,7 @@ def perfect(scenario: Scenario, **changes: Any) -> Journal:
     given = {
         "diagnosis": true_diagnosis(scenario),
         "events": [*_worked_through(), *more],
-        "mitigated_s": 240,
+        "mitigated_s": 171,
         "ended_s": 600,
         "incidents": [_incident()],
         "postmortems": {INCIDENT_ID: POSTMORTEM},
@@ -187,9 +195,9 @@ def _worked_through() -> list[Event]:
         event(81, "incident.acknowledged", incident_id=INCIDENT_ID),
         event(100, "update.posted", text="Payments fail since 09:01; the next update comes at 09:15."),
         event(130, "note.added", incident_id=INCIDENT_ID, text=NOTE),
-        event(180, "sql.run", statement="SELECT count(*) FROM pg_stat_activity", error=None),
-        event(236, "setting.changed", service="payment", setting="breaker", old=None, new="on"),
-        event(400, "incident.changed", incident_id=INCIDENT_ID, what="status", **{"to": "resolved"}),
+        event(150, "sql.run", statement="SELECT count(*) FROM pg_stat_activity", error=None),
+        event(168, "setting.changed", service="payment", setting="breaker", old=None, new="on"),
+        event(400, "incident.changed", incident_id=INCIDENT_ID, what="status", to="resolved"),
     ]
 
 
@@ -205,7 +213,13 @@ def _incident() -> dict[str, Any]:
         "resolved_at": after(400).isoformat(),
         "has_postmortem": True,
         "timeline": [
-            {"at": after(90).isoformat(), "actor": CANDIDATE, "what": "status", "from": "open", "to": "in_progress"},
+            {
+                "at": after(90).isoformat(),
+                "actor": CANDIDATE,
+                "what": "status",
+                "from": "open",
+                "to": "in_progress",
+            },
         ],
     }
 

@@ -13,14 +13,14 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Annotated, Any
 
 import sentry_sdk
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
@@ -92,6 +92,8 @@ class ServiceParts:
     restore: Callable[[], None] = lambda: None
     running: Sequence[Callable[[], AbstractAsyncContextManager[Any]]] = field(default_factory=tuple)
     demo_scenario: str = ""
+    report: Callable[[float], None] | None = None
+    """Runs the service's nightly report for so many seconds, in the background."""
     quiet_routes: frozenset[str] = frozenset()
     """Routes that are asked for all the time: no log line tells of them when all is well."""
 
@@ -113,7 +115,7 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
     logs.set_up(parts.name, observer=shipper.observe if shipper else None)
     has_sentry = sentry.set_up(settings, service=parts.name, release=parts.release(), tags=tags)
     provider = tracing.set_up(parts.name, settings)
-    _show_release(parts)
+    marker = ReleaseMarker(parts)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -148,7 +150,7 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
     app.state.switch = switch
     app.state.operator = operator
     _add_error_answers(app)
-    app.include_router(_common_routes(parts, operator, switch))
+    app.include_router(_common_routes(parts, operator, switch, marker))
     for router in routers:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
@@ -282,13 +284,13 @@ def _capture(error: Exception) -> list[str]:
 def _own_frames(error: Exception) -> list[str]:
     """Where in this project the error came from, outermost first: ``file:line function``."""
     return [
-        f"{Path(code.co_filename).relative_to(_PROJECT)}:{line} {code.co_name}"
+        f"{FilePath(code.co_filename).relative_to(_PROJECT)}:{line} {code.co_name}"
         for code, line in ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
         if code.co_filename.startswith(_OWN_CODE)
     ]
 
 
-_PROJECT = Path(__file__).parents[2]
+_PROJECT = FilePath(__file__).parents[2]
 _OWN_CODE = str(_PROJECT / "services")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET_ROUTES = tracing.QUIET_PATHS
@@ -317,22 +319,30 @@ def _no_mode() -> Any:
     return FailureMode(NONE)
 
 
-def _show_release(parts: ServiceParts) -> None:
-    shown = ""
+class ReleaseMarker:
+    """``build_info``: the release that serves, or one that was deployed and behaves the same."""
 
-    def show(*_: Any) -> None:
-        nonlocal shown
-        release = parts.release()
-        if release == shown:
+    def __init__(self, parts: ServiceParts) -> None:
+        self._parts = parts
+        self._deployed: str | None = None
+        self._shown = ""
+        self._show()
+        if parts.operator:
+            parts.operator.on_change(self._show)
+
+    def deploy(self, release: str | None) -> None:
+        """Show this release from now on; ``None``: the one that serves."""
+        self._deployed = release
+        self._show()
+
+    def _show(self, *_: Any) -> None:
+        release = self._deployed or self._parts.release()
+        if release == self._shown:
             return
-        if shown:
-            metrics.build_info.remove(parts.name, shown)
-        metrics.build_info.labels(parts.name, release).set(1)
-        shown = release
-
-    show()
-    if parts.operator:
-        parts.operator.on_change(show)
+        if self._shown:
+            metrics.build_info.remove(self._parts.name, self._shown)
+        metrics.build_info.labels(self._parts.name, release).set(1)
+        self._shown = release
 
 
 @asynccontextmanager
@@ -388,7 +398,7 @@ def _printable(text: str) -> str:
 
 
 def _common_routes(
-    parts: ServiceParts, operator: OperatorSettings[Any], switch: ModeSwitch[Any]
+    parts: ServiceParts, operator: OperatorSettings[Any], switch: ModeSwitch[Any], marker: ReleaseMarker
 ) -> APIRouter:
     router = APIRouter()
     settings = parts.settings
@@ -452,10 +462,24 @@ def _common_routes(
     def restore_baseline() -> ModeChange:
         """Leave the mode, take back what operators set, and put the world back to its baseline."""
         previous = switch.to(NONE)
+        marker.deploy(None)
         operator.clear(actor="baseline")
         parts.restore()
         switch.to(settings.failure_mode)
         return ModeChange(service=parts.name, failure_mode=switch.current, previous=previous)
+
+    @admin_router.post("/release/{release}", status_code=204)
+    def deploy(release: Annotated[str, Path(pattern=r"^[0-9a-f]{7}$")]) -> None:
+        """Run as another release that behaves the same, until the baseline is restored."""
+        marker.deploy(release)
+
+    if parts.report:
+        run_report = parts.report
+
+        @admin_router.post("/report", status_code=204)
+        def report(for_s: Annotated[float, Query(gt=0, le=120)] = 30.0) -> None:
+            """Run the nightly report: it only reads."""
+            run_report(for_s)
 
     router.include_router(admin_router)
     return router

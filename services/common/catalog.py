@@ -56,6 +56,7 @@ SERVICES = (
     Service("oncall-service", "oncall", 8003, role="platform"),
     Service("notification-service", "notification", 8004, role="platform"),
     Service("telemetry", "telemetry", 8006, role="platform"),
+    Service("exam", "exam", 8005, role="examiner"),
     Service("web-ui", "web_ui", 8080, database=False, websockets=True),
 )
 
@@ -68,6 +69,9 @@ PROMETHEUS = Service(
 )
 """Stands in for Prometheus and Alertmanager where there is no Docker: no service of ours elsewhere."""
 
+EXAM = "exam"
+"""The examiner's service, which alone knows what is wrong."""
+
 BASELINE_RELEASE = "7d3a9e1"
 """The commit that healthy services are built from; one of ``fixtures/recent_commits.json``."""
 
@@ -79,9 +83,14 @@ TRAFFIC_GENERATOR = "traffic-generator"
 TRAFFIC_GENERATOR_PORT = 8089
 
 
+POSTGRES = "postgres"
+"""The database: part of the lab, and no service of ours."""
+
 DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "gateway": ("profile", "payment"),
-    "payment": ("fraud", "inventory"),
+    "profile": (POSTGRES,),
+    "payment": ("fraud", "inventory", POSTGRES),
+    "inventory": (POSTGRES,),
     "fraud": ("dns",),
     "alert-ingestion": ("incident-management",),
     "incident-management": ("oncall-service", "notification-service"),

@@ -29,8 +29,9 @@ class NameNotResolved(httpx.ConnectError):
 class InternalNames(httpx.AsyncHTTPTransport):
     """A transport that looks names under ``internal.corp`` up at the lab's DNS server.
 
-    Each request asks anew and opens its own connection, so that what DNS says
-    now is what happens now.
+    An address is remembered for as long as its record's TTL says (RFC 1035 section 3.2.1), and not at
+    all while ``remembers`` is off; that a name has none is not remembered. Each request opens its own
+    connection, so that where a name leads now is where the request goes.
     """
 
     def __init__(self, dns_server: str) -> None:
@@ -39,12 +40,22 @@ class InternalNames(httpx.AsyncHTTPTransport):
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         self._server = (host, int(port))
         self._resolver.lifetime = DNS_TIMEOUT_S
+        self._remembered: dict[str, tuple[str, float]] = {}
+        self.remembers = True
+
+    def forget(self) -> None:
+        """Ask anew for every name."""
+        self._remembered.clear()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         name = request.url.host
         if name.endswith("." + INTERNAL_DOMAIN):
-            request.url = request.url.copy_with(host=await self._address(name))
+            request.url = request.url.copy_with(host=self._recall(name) or await self._address(name))
         return await super().handle_async_request(request)
+
+    def _recall(self, name: str) -> str | None:
+        address, until_s = self._remembered.get(name, ("", 0.0))
+        return address if self.remembers and time.monotonic() < until_s else None
 
     async def _address(self, name: str) -> str:
         try:
@@ -59,7 +70,9 @@ class InternalNames(httpx.AsyncHTTPTransport):
             raise NameNotResolved(f"{name}: {error}") from error
         except OSError as error:
             raise NameNotResolved(f"{name}: DNS server {self._server[0]}: {error}") from error
-        return str(answer[0].address)
+        address, ttl_s = str(answer[0].address), answer.rrset.ttl if answer.rrset else 0
+        self._remembered[name] = address, time.monotonic() + ttl_s
+        return address
 
 
 async def _platform_address(host: str) -> str:
@@ -75,11 +88,10 @@ def trusted_authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def new_client(*, dns_server: str | None = None) -> httpx.AsyncClient:
-    """A client whose calls carry the trace; ``dns_server`` (``host:port``) serves ``internal.corp``."""
-    plain = httpx.AsyncHTTPTransport
+def new_client(*, names: InternalNames | None = None) -> httpx.AsyncClient:
+    """A client whose calls carry the trace; ``names`` knows those under ``internal.corp``."""
     client = httpx.AsyncClient(
-        transport=InternalNames(dns_server) if dns_server else plain(verify=trusted_authorities()),
+        transport=names or httpx.AsyncHTTPTransport(verify=trusted_authorities()),
         trust_env=False,
         follow_redirects=False,
     )

@@ -38,7 +38,7 @@ db_pool_wait = Histogram(
 )
 db_query = Histogram(
     "db_query_seconds",
-    "Time of a statement in the database, from its start to its first answer or its failure.",
+    "Time of a statement in the database, from its start to its first answer or its error.",
     ["service"],
     buckets=_LATENCY_BUCKETS_S,
 )

@@ -13,7 +13,7 @@ from services.common.ops import OperatorSettings
 from services.inventory import failure_modes
 from services.inventory.schemas import Item, ReleaseRequest, Reservation, ReserveRequest, Stock
 from services.inventory.settings import InventoryOperatorSettings, InventorySettings
-from services.inventory.stock_take import StockTake
+from services.inventory.stock_take import stock_take
 from services.inventory.store import InventoryStore
 from services.inventory.world import InventoryWorld
 
@@ -56,9 +56,9 @@ def _store(request: Request) -> InventoryStore:
 
 def _reserve_behind_a_lock(store: InventoryStore, body: ReserveRequest, *, within_s: float) -> Reservation:
     """The trigger ``order-timeout``: another session holds the row that this reservation needs."""
-    holder = StockTake(store.database.url, on_ended=lambda: None)
+    holder = stock_take(store.database.url, on_ended=lambda: None)
     try:
-        holder.start(skus=[TIMEOUT_SKU], wait_s=within_s)
+        holder.start({"skus": [TIMEOUT_SKU]}, wait_s=within_s)
         return store.reserve(body.reservation_id, [Item(sku=TIMEOUT_SKU, quantity=1)], within_s=within_s)
     except TimeoutError as error:
         raise DeadlineExceeded(str(error)) from error

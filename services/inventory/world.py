@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 
+from services.common.held_locks import HeldLocks
 from services.common.ops import OperatorSettings
 from services.inventory.settings import InventoryOperatorSettings
-from services.inventory.stock_take import StockTake
+from services.inventory.stock_take import stock_take
 from services.inventory.store import InventoryStore
 
 
@@ -18,7 +19,7 @@ class InventoryWorld:
     def __init__(self, store: InventoryStore, operator: OperatorSettings[InventoryOperatorSettings]) -> None:
         self.store = store
         self._operator = operator
-        self._job: StockTake | None = None
+        self._job: HeldLocks | None = None
         self._lock = threading.Lock()
 
     @asynccontextmanager
@@ -31,8 +32,8 @@ class InventoryWorld:
         """Start the job, unless an operator has stopped it."""
         if self._operator.in_force.stock_take == "stopped":
             return
-        job = StockTake(self.store.database.url, on_ended=self._record_that_it_was_ended)
-        job.start()
+        job = stock_take(self.store.database.url, on_ended=self._record_that_it_was_ended)
+        job.start({"skus": None})
         with self._lock:
             self._job = job
 

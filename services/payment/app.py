@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from services.common.app import ServiceParts, create_service
 from services.common.catalog import BASELINE_RELEASE
-from services.common.client import Dependency, new_client
+from services.common.client import Dependency, InternalNames, new_client
 from services.common.database import Database
 from services.common.errors import responses
 from services.common.ops import OperatorSettings
@@ -30,6 +30,7 @@ from services.payment.schemas import (
     WebhookReceipt,
 )
 from services.payment.settings import PaymentOperatorSettings, PaymentSettings
+from services.payment.world import PaymentWorld
 
 NAME = "payment"
 POOL_SIZE = 20
@@ -136,16 +137,17 @@ def create_app() -> FastAPI:
     database = Database(settings.database_url, service=NAME, schema=NAME, pool_size=POOL_SIZE)
     operator = OperatorSettings(NAME, PaymentOperatorSettings(), database=database)
     ledger = Ledger(database)
+    names = InternalNames(settings.dns_server)
+    world = PaymentWorld(ledger, database=database, names=names, operator=operator)
     processor = Processor(
         ledger,
-        fraud=Dependency(
-            "fraud", settings.fraud_url, service=NAME, client=new_client(dns_server=settings.dns_server)
-        ),
+        fraud=Dependency("fraud", settings.fraud_url, service=NAME, client=new_client(names=names)),
         inventory=Dependency("inventory", settings.inventory_url, service=NAME),
         operator=operator,
         settings=settings,
     )
     operator.on_change(processor.follow)
+    operator.on_change(world.follow)
     app = create_service(
         ServiceParts(
             name=NAME,
@@ -154,9 +156,10 @@ def create_app() -> FastAPI:
             database=database,
             operator=operator,
             failure_modes=failure_modes,
-            world=ledger,
-            restore=ledger.let_all_acquirers_accept,
-            running=(processor.releasing,),
+            world=world,
+            restore=world.restore,
+            running=(processor.releasing, world.closing),
+            report=world.report.run,
         ),
         router,
     )

@@ -5,7 +5,7 @@ captured refunds) never changes.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.database import Database
@@ -25,6 +25,7 @@ from services.payment.tables import (
     customers,
     fraud_reviews,
     idempotency_keys,
+    payment_methods,
     releases,
     transactions,
 )
@@ -32,6 +33,7 @@ from services.payment.tables import (
 LEASE = timedelta(seconds=30)
 """After this long a movement that is still pending belongs to a process that died."""
 
+BACKUP = "backup"
 Kind = Literal["payment", "refund"]
 
 
@@ -122,16 +124,29 @@ class Ledger:
             assert transaction_id is not None
         return Attempt(transaction_id, customer_id, trusted, kind, amount, reservation_id, claim)
 
-    def capture_payment(self, attempt: Attempt, *, acquirer: str, review: str | None) -> Transaction:
+    def capture_payment(
+        self,
+        attempt: Attempt,
+        *,
+        acquirer: str,
+        review: str | None,
+        backup_card_ranges: Collection[str] = (),
+    ) -> Transaction:
         """Authorise at the acquirer and move the money; ``review`` queues a fraud review with that reason.
 
+        Cards of ``backup_card_ranges`` go to the backup acquirer, whichever it is for the others.
         Raises ``PaymentRequired`` when the account holds too little,
         ``ValueError`` when the acquirer declines, ``DeadlineExceeded`` when the
         attempt was given up before.
         """
         with self._database.transaction() as db:
-            if not db.scalar(select(acquirers.c.accepts).where(acquirers.c.name == acquirer)):
-                raise declined(acquirer)
+            card_range = db.scalar(_card_range_of(attempt.customer_id))
+            asked = BACKUP if card_range in backup_card_ranges else acquirer
+            rules = db.execute(select(acquirers).where(acquirers.c.name == asked)).one()
+            if not rules.accepts:
+                raise declined(asked)
+            if card_range in rules.refused_card_ranges:
+                raise refused(asked, card_range)
             self._move(db, attempt, -attempt.amount)
             return self._capture(db, attempt, review=review, refundable=attempt.amount)
 
@@ -201,10 +216,22 @@ class Ledger:
         with self._database.transaction() as db:
             db.execute(update(acquirers).where(acquirers.c.name == acquirer).values(accepts=accepts))
 
-    def let_all_acquirers_accept(self) -> None:
-        """The healthy world, whatever a process that died had left behind."""
+    def set_refusals(self, acquirer: str, *, card_ranges: Sequence[str]) -> None:
+        """The ranges of cards that an acquirer refuses, beside everything else it does."""
         with self._database.transaction() as db:
-            db.execute(update(acquirers).values(accepts=True))
+            db.execute(
+                update(acquirers)
+                .where(acquirers.c.name == acquirer)
+                .values(refused_card_ranges=list(card_ranges))
+            )
+
+    def let_all_acquirers_accept(self) -> None:
+        """The healthy world, whatever a process that died had left behind.
+
+        Outside the pool: it must work while that is exhausted.
+        """
+        with self._database.control_transaction() as db:
+            db.execute(update(acquirers).values(accepts=True, refused_card_ranges=[]))
 
     def _claim(self, db: Connection, idempotency: Idempotency) -> Claim | Replay:
         k = idempotency_keys.c
@@ -319,6 +346,19 @@ class Ledger:
 def declined(acquirer: str) -> ValueError:
     """What this release raises for an acquirer's refusal: it knows no such code."""
     return ValueError(f"acquirer {acquirer!r} declined: unexpected response code '05'")
+
+
+def refused(acquirer: str, card_range: str) -> ValueError:
+    """What this release raises when an acquirer does not take a range of cards."""
+    return ValueError(
+        f"acquirer {acquirer!r} declined: unexpected response code '57' for cards {card_range}xxxxxxxxxx"
+    )
+
+
+def _card_range_of(customer_id: int) -> Select[tuple[str | None]]:
+    """The range of the card that a customer pays with; no row, or null, if it is no card."""
+    m = payment_methods.c
+    return select(m.card_range).where(m.customer_id == customer_id, m.kind == "card").order_by(m.id).limit(1)
 
 
 def _given_up(attempt: Attempt) -> DeadlineExceeded:

@@ -78,11 +78,16 @@ class Processor:
             review = await self._check_fraud(attempt, needed=True)
             if attempt.reservation_id is not None:
                 await self._reserve(attempt.reservation_id, request.items)
-            acquirer = self._operator.in_force.acquirer
+            settings = self._operator.in_force
             if triggers.current(self._settings) == triggers.ORDER_FAIL_PAY:
-                raise declined(acquirer)
+                raise declined(settings.acquirer)
             return await to_thread.run_sync(
-                lambda: self._ledger.capture_payment(attempt, acquirer=acquirer, review=review)
+                lambda: self._ledger.capture_payment(
+                    attempt,
+                    acquirer=settings.acquirer,
+                    review=review,
+                    backup_card_ranges=settings.backup_card_ranges,
+                )
             )
 
     async def refund(self, request: RefundRequest, *, key: str | None) -> Transaction | Replay:

@@ -10,6 +10,8 @@ from services.common.ops import OperatorModel
 from services.common.settings import ServiceSettings, mode_alias
 
 Seconds = Annotated[float, Field(ge=0.1, le=30)]
+CardRange = Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["424242"])]
+"""The first six digits of a card's number: which bank gave it out."""
 
 
 class PaymentSettings(ServiceSettings):
@@ -41,4 +43,13 @@ class PaymentOperatorSettings(OperatorModel):
     )
     acquirer: Literal["primary", "backup"] = Field(
         default="primary", description="The acquirer that authorises payments."
+    )
+    backup_card_ranges: tuple[CardRange, ...] = Field(
+        default=(), max_length=100, description="Ranges of cards that go to the backup acquirer at all times."
+    )
+    back_office: Literal["open", "closed"] = Field(
+        default="open", description="Whether the back office may work on accounts in sessions of its own."
+    )
+    remember_addresses: bool = Field(
+        default=True, description="Whether addresses from DNS are remembered for as long as their TTL says."
     )

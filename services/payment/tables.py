@@ -13,7 +13,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="payment")
 
@@ -45,6 +45,7 @@ payment_methods = Table(
     Column("customer_id", BigInteger, nullable=False),
     Column("kind", String, nullable=False),
     Column("label", String, nullable=False),
+    Column("card_range", String),
     _created("created_at"),
 )
 transactions = Table(
@@ -100,4 +101,5 @@ acquirers = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("accepts", Boolean, nullable=False, server_default="true"),
+    Column("refused_card_ranges", ARRAY(String), nullable=False, server_default="{}"),
 )

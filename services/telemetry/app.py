@@ -139,7 +139,7 @@ def create_app() -> FastAPI:
             settings=settings,
             release=lambda: BASELINE_RELEASE,
             database=database,
-            running=(retention.running,),
+            running=(intake.running, retention.running),
             quiet_routes=frozenset(one.path for one in incoming.routes if isinstance(one, APIRoute)),
         ),
         incoming,

@@ -29,31 +29,21 @@ def doors(intake: Intake) -> APIRouter:
     @router.post("/ingest/logs", responses=responses(422, 429, 503), openapi_extra=openapi.SIGNALS)
     async def ingest_logs(request: Request) -> Taken:
         """Store one signal or a list of them, each once by its ``signal_id``; if one is invalid, none."""
-        found, stored = await intake.take(request, door="signals", parse=_signals, arrivals=_of_signals)
+        found, stored = await intake.take(request, door="signals", parse=_signals)
         return Taken(received=len(found), stored=stored)
 
     @router.post("/api/{project}/envelope/", responses=REFUSALS, openapi_extra=openapi.ENVELOPE)
     @router.post("/api/{project}/envelope", include_in_schema=False)
     async def take_envelope(_project: Project, request: Request) -> EnvelopeReceipt:
         """Store the events, transactions and logs of a Sentry envelope; other items are only counted."""
-        found, _ = await intake.take(
-            request,
-            door="envelope",
-            parse=envelope.parse,
-            arrivals=lambda taken: sentry_items.arrivals(taken.items, received_at=datetime.now(UTC)),
-        )
+        found, _ = await intake.take(request, door="envelope", parse=_envelope)
         return _receipt(found)
 
     @router.post("/api/{project}/store/", responses=REFUSALS, openapi_extra=openapi.STORE)
     @router.post("/api/{project}/store", include_in_schema=False)
     async def take_event(_project: Project, request: Request) -> EnvelopeReceipt:
         """Store one Sentry event, as SDKs sent it before there were envelopes."""
-        found, _ = await intake.take(
-            request,
-            door="store",
-            parse=_lone_event,
-            arrivals=lambda taken: sentry_items.arrivals(taken.items, received_at=datetime.now(UTC)),
-        )
+        found, _ = await intake.take(request, door="store", parse=_lone_event)
         return _receipt(found)
 
     @router.post(
@@ -70,10 +60,7 @@ def doors(intake: Intake) -> APIRouter:
             return _status(415, detail, media_type=otlp.JSON)
         try:
             export, _ = await intake.take(
-                request,
-                door="traces",
-                parse=lambda body: otlp.parse(body, media_type=media_type),
-                arrivals=_of_export,
+                request, door="traces", parse=lambda body: _export(body, media_type=media_type)
             )
         except ServiceError as error:
             again_s = error.retry_after_s
@@ -84,31 +71,33 @@ def doors(intake: Intake) -> APIRouter:
     return router
 
 
-def _signals(body: bytes) -> list[SignalIn]:
+def _signals(body: bytes) -> tuple[list[SignalIn], Arrivals]:
     """The signals of a body; raises pydantic's ``ValidationError`` or ``Unprocessable``."""
     try:
-        found: Any = json.loads(body)
+        told: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unprocessable(f"the body is not JSON: {type(error).__name__}") from error
-    if isinstance(found, list):
-        return SIGNALS.validate_python(found)
-    return [ONE_SIGNAL.validate_python(found)]
+    found = SIGNALS.validate_python(told) if isinstance(told, list) else [ONE_SIGNAL.validate_python(told)]
+    return found, Arrivals(signals=[one.signal() for one in found], seen={"signal": len(found)})
 
 
-def _of_signals(found: list[SignalIn]) -> Arrivals:
-    return Arrivals(signals=[one.signal() for one in found], seen={"signal": len(found)})
+def _export(body: bytes, *, media_type: str) -> tuple[otlp.Export, Arrivals]:
+    export = otlp.parse(body, media_type=media_type)
+    return export, Arrivals(spans=export.spans, seen={"span": len(export.spans) + len(export.refused)})
 
 
-def _of_export(export: otlp.Export) -> Arrivals:
-    return Arrivals(spans=export.spans, seen={"span": len(export.spans) + len(export.refused)})
+def _envelope(body: bytes) -> tuple[Envelope, Arrivals]:
+    found = envelope.parse(body)
+    return found, sentry_items.arrivals(found.items, received_at=datetime.now(UTC))
 
 
-def _lone_event(body: bytes) -> Envelope:
+def _lone_event(body: bytes) -> tuple[Envelope, Arrivals]:
     item = Item("event", body)
-    found = item.json()
-    if not isinstance(found, dict):
+    event = item.json()
+    if not isinstance(event, dict):
         raise BadRequest("an event is a JSON object")
-    return Envelope({"event_id": found.get("event_id")}, [item])
+    arrivals = sentry_items.arrivals([item], received_at=datetime.now(UTC))
+    return Envelope({"event_id": event.get("event_id")}, [item]), arrivals
 
 
 def _receipt(found: Envelope) -> EnvelopeReceipt:

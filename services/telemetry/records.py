@@ -18,6 +18,8 @@ LEVELS: tuple[Level, ...] = ("INFO", "WARNING", "ERROR", "CRITICAL")
 """In ascending order."""
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """Times of events lie between them; what Postgres can keep and Python cannot read must not get in."""
+Key = tuple[UUID] | tuple[str, str]
+"""What makes a row the same one: its table's primary key."""
 MAX_TEXT = 8192
 MAX_DEPTH = 8
 MAX_ENTRIES = 128
@@ -53,6 +55,10 @@ class Signal:
     trace_id: str | None
     attributes: dict[str, JsonValue]
 
+    @property
+    def key(self) -> Key:
+        return (self.signal_id,)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -70,6 +76,10 @@ class Span:
     duration_ms: float
     attributes: dict[str, JsonValue]
     events: list[SpanEvent]
+
+    @property
+    def key(self) -> Key:
+        return self.trace_id, self.span_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,10 @@ class ErrorEvent:
     stacktrace: list[Frame]
     breadcrumbs: list[JsonValue]
 
+    @property
+    def key(self) -> Key:
+        return (self.event_id,)
+
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
@@ -102,6 +116,10 @@ class Arrivals:
     events: Sequence[ErrorEvent] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
     """How many of each kind came, as the metric names them."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.signals or self.spans or self.events)
 
 
 def text_of(value: object, *, at_most: int = MAX_TEXT) -> str:

@@ -1,7 +1,7 @@
 """Writing: what a request brings is in Postgres, each thing once, before the request is answered."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import timedelta
 from operator import attrgetter
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.common.database import Database
 from services.telemetry import metrics
-from services.telemetry.records import Arrivals, ErrorEvent, Signal, Span
+from services.telemetry.records import Arrivals, ErrorEvent, Key, Signal, Span
 from services.telemetry.tables import events, signals, spans, traces
 
 Row = dict[str, Any]
@@ -24,56 +24,53 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, arrivals: Arrivals) -> int:
-        """Store all of it, or nothing; how many rows are new. Raises SQLAlchemy's errors."""
-        for kind, count in arrivals.seen.items():
-            metrics.received.labels(kind).inc(count)
-        if not (arrivals.signals or arrivals.spans or arrivals.events):
-            return 0
+    def add(self, batch: Sequence[Arrivals]) -> list[int]:
+        """Store all that these requests bring, or nothing; how many rows of each are new.
+
+        What two of them bring is new in the first one. Raises SQLAlchemy's errors.
+        """
         with self._database.transaction() as db:
             new = {
-                "signals": _add_signals(db, arrivals.signals),
-                "spans": _add_spans(db, arrivals.spans),
-                "events": _add_events(db, arrivals.events),
+                "signals": _insert_new(db, signals, [one for a in batch for one in a.signals]),
+                "spans": _add_spans(db, [one for a in batch for one in a.spans]),
+                "events": _insert_new(db, events, [one for a in batch for one in a.events]),
             }
-        for kind, count in new.items():
-            metrics.stored.labels(kind).inc(count)
-        return sum(new.values())
+        for kind, keys in new.items():
+            metrics.stored.labels(kind).inc(len(keys))
+        unclaimed = set().union(*new.values())
+        return [_claim(unclaimed, arrivals) for arrivals in batch]
 
 
-def _add_signals(db: Connection, found: Sequence[Signal]) -> int:
-    return len(_insert_new(db, signals, found, key=("signal_id",)))
+def _claim(unclaimed: set[Key], arrivals: Arrivals) -> int:
+    rows: tuple[Signal | Span | ErrorEvent, ...] = (*arrivals.signals, *arrivals.spans, *arrivals.events)
+    own = {row.key for row in rows} & unclaimed
+    unclaimed -= own
+    return len(own)
 
 
-def _add_events(db: Connection, found: Sequence[ErrorEvent]) -> int:
-    return len(_insert_new(db, events, found, key=("event_id",)))
-
-
-def _add_spans(db: Connection, found: Sequence[Span]) -> int:
-    new = _insert_new(db, spans, found, key=("trace_id", "span_id"))
-    if new:
-        of_trace: dict[str, list[Span]] = defaultdict(list)
-        for span in {(span.trace_id, span.span_id): span for span in reversed(found)}.values():
-            if (span.trace_id, span.span_id) in new:
-                of_trace[span.trace_id].append(span)
+def _add_spans(db: Connection, found: Sequence[Span]) -> set[Key]:
+    new = _insert_new(db, spans, found)
+    of_trace: dict[str, list[Span]] = defaultdict(list)
+    for span in {span.key: span for span in reversed(found)}.values():
+        if span.key in new:
+            of_trace[span.trace_id].append(span)
+    if of_trace:
         _merge_traces(db, [_trace_row(of_trace[trace_id]) for trace_id in sorted(of_trace)])
-    return len(new)
+    return new
 
 
-def _insert_new(
-    db: Connection, table: Table, found: Iterable[Signal | Span | ErrorEvent], *, key: tuple[str, ...]
-) -> set[tuple[Any, ...]]:
+def _insert_new(db: Connection, table: Table, found: Sequence[Signal | Span | ErrorEvent]) -> set[Key]:
     """Insert what is not there yet; the keys of that.
 
-    In the order of the keys: two requests that bring the same rows wait for
-    each other, and never both at once.
+    In the order of the keys: two processes that are brought the same rows wait
+    for each other, and never both at once.
     """
-    ordered = sorted(found, key=attrgetter(*key))
-    if not ordered:
+    if not found:
         return set()
-    names = [one.name for one in fields(ordered[0])]
+    names = [one.name for one in fields(found[0])]
+    ordered = sorted(found, key=attrgetter("key"))
     rows = [{name: getattr(row, name) for name in names} for row in ordered]
-    statement = insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in key))
+    statement = insert(table).on_conflict_do_nothing().returning(*table.primary_key.columns)
     return {tuple(row) for row in db.execute(statement, rows)}
 
 

@@ -5,20 +5,20 @@ Undone by: ``acquirer`` = ``backup``.
 """
 
 from services.common.failure_modes import FailureMode
-from services.payment.ledger import Ledger
+from services.payment.world import PaymentWorld
 
 ACQUIRER = "primary"
 
 
-def enter(ledger: Ledger, *, resume: bool) -> None:
+def enter(world: PaymentWorld, *, resume: bool) -> None:
     """Let the acquirer decline; it goes on doing so whatever restarts here."""
     if not resume:
-        ledger.set_acceptance(ACQUIRER, accepts=False)
+        world.ledger.set_acceptance(ACQUIRER, accepts=False)
 
 
-def leave(ledger: Ledger) -> None:
+def leave(world: PaymentWorld) -> None:
     """Let the acquirer accept again."""
-    ledger.set_acceptance(ACQUIRER, accepts=True)
+    world.ledger.set_acceptance(ACQUIRER, accepts=True)
 
 
-MODE = FailureMode[Ledger]("decline", enter=enter, leave=leave)
+MODE = FailureMode[PaymentWorld]("decline", enter=enter, leave=leave)

@@ -1,0 +1,87 @@
+"""What the payment service's failure modes act on, and what is put back to the baseline."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+
+from services.common.client import InternalNames
+from services.common.database import Database
+from services.common.held_locks import HeldLocks
+from services.common.ops import OperatorSettings
+from services.payment.ledger import Ledger
+from services.payment.report import NightlyReport
+from services.payment.settings import PaymentOperatorSettings
+
+BACK_OFFICE = "back-office"
+CORRECT_ACCOUNT = "UPDATE payment.account_balances SET updated_at = now() WHERE customer_id = %(customer_id)s"
+
+
+class PaymentWorld:
+    """The acquirers, the back office's session, the names that are remembered, the nightly report."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        database: Database,
+        names: InternalNames,
+        operator: OperatorSettings[PaymentOperatorSettings],
+    ) -> None:
+        self.ledger = ledger
+        self.report = NightlyReport(database.url)
+        self._database = database
+        self._names = names
+        self._operator = operator
+        self._correction: HeldLocks | None = None
+        self._lock = threading.Lock()
+
+    @asynccontextmanager
+    async def closing(self) -> AsyncIterator[None]:
+        """End the sessions beside the pool when the service ends."""
+        yield
+        await to_thread.run_sync(self.end_correction)
+        self.report.stop()
+
+    def follow(self, settings: PaymentOperatorSettings) -> None:
+        """Do as an operator says.
+
+        The session's end is not waited for: it may be waiting itself, to record that it was ended.
+        """
+        self._names.remembers = settings.remember_addresses
+        with self._lock:
+            correction = self._correction
+        if correction is not None and settings.back_office == "closed":
+            correction.stop()
+
+    def correct_account(self, customer_id: int) -> None:
+        """The back office corrects an account and does not commit, unless an operator has closed it."""
+        if self._operator.in_force.back_office == "closed":
+            return
+        correction = HeldLocks(
+            self._database.url,
+            application_name=BACK_OFFICE,
+            statement=CORRECT_ACCOUNT,
+            on_ended=self._record_that_it_was_ended,
+        )
+        correction.start({"customer_id": customer_id})
+        with self._lock:
+            self._correction = correction
+
+    def end_correction(self) -> None:
+        """End the back office's session if there is one, and wait for its end."""
+        with self._lock:
+            correction, self._correction = self._correction, None
+        if correction is not None:
+            correction.stop()
+            correction.wait()
+
+    def restore(self) -> None:
+        """What a process that died or a person may have left behind."""
+        self.report.stop()
+        self._names.forget()
+        self.ledger.let_all_acquirers_accept()
+
+    def _record_that_it_was_ended(self) -> None:
+        self._operator.change({"back_office": "closed"}, actor="postgres-session-ended")
