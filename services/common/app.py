@@ -7,7 +7,9 @@ error bodies, deadlines, metrics, one log line a request, and errors in Sentry.
 
 import asyncio
 import gc
+import os
 import re
+import signal
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,7 +22,7 @@ from typing import Annotated, Any
 import sentry_sdk
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
@@ -36,7 +38,7 @@ from services.common.body_limit import BodyLimit
 from services.common.database import Database
 from services.common.errors import Forbidden, ServiceError, Unavailable, responses
 from services.common.failure_modes import NONE, ModeSwitch, discover
-from services.common.ops import OperatorModel, OperatorSettings, SettingsView, patch_model
+from services.common.ops import RESTART, OperatorModel, OperatorSettings, SettingsView, patch_model
 from services.common.settings import ServiceSettings
 from services.common.signals import SignalShipper
 
@@ -56,6 +58,12 @@ class Health(BaseModel):
     """The answer of ``/health``."""
 
     status: str
+    service: str
+
+
+class Restart(BaseModel):
+    """A service that ends now, to be started again."""
+
     service: str
 
 
@@ -113,7 +121,7 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
 
     shipper = SignalShipper(parts.name, settings.prodsentinel_url) if settings.prodsentinel_url else None
     logs.set_up(parts.name, observer=shipper.observe if shipper else None)
-    has_sentry = sentry.set_up(settings, service=parts.name, release=parts.release(), tags=tags)
+    has_sentry = sentry.set_up(settings, service=parts.name, release=parts.release, tags=tags)
     provider = tracing.set_up(parts.name, settings)
     marker = ReleaseMarker(parts)
 
@@ -446,6 +454,20 @@ def _common_routes(
         operator.change(change.model_dump(exclude_unset=True, mode="json"), actor=x_actor)  # type: ignore[attr-defined]
         log.info("settings.changed", actor=x_actor, names=sorted(change.model_fields_set))  # type: ignore[attr-defined]
         return operator.view()
+
+    @router.post("/ops/restart", status_code=202, responses=responses(403, 503))
+    def restart(
+        ending: BackgroundTasks,
+        x_actor: Annotated[str, Header(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")] = "operator",
+    ) -> Restart:
+        """End this service once it has answered; whoever started it starts it again."""
+        if settings.env != "demo":
+            raise Forbidden("nobody would start it again: only with ENV=demo does something watch over it")
+        if operator.has_trail:
+            operator.audit(RESTART, old=None, new=None, actor=x_actor)
+        log.warning("service.restarting", actor=x_actor)
+        ending.add_task(os.kill, os.getpid(), signal.SIGTERM)
+        return Restart(service=parts.name)
 
     @admin_router.get("/failure-mode")
     def read_mode() -> ModeView:

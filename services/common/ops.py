@@ -34,6 +34,9 @@ from services.common.errors import Unavailable
 
 log = structlog.get_logger()
 
+RESTART = "restart"
+"""The name under which the trail has a restart that an operator asked for."""
+
 metadata = MetaData(schema="ops")
 
 settings_table = Table(
@@ -131,6 +134,11 @@ class OperatorSettings(Generic[S]):
         """Take every operator value back."""
         with self._lock:
             self.change(dict.fromkeys(self._operator), actor=actor)
+
+    @property
+    def has_trail(self) -> bool:
+        """Whether changes can be recorded: a service without a database has nothing to change."""
+        return self._database is not None
 
     def audit(self, name: str, *, old: JsonValue, new: JsonValue, actor: str) -> None:
         """Record an operator's change of something that is no setting, for instance a DNS record.

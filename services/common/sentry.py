@@ -29,15 +29,16 @@ CAPTURES_A_SECOND = 20
 Tags = Callable[[], Mapping[str, str]]
 
 
-def set_up(settings: ServiceSettings, *, service: str, release: str, tags: Tags) -> bool:
+def set_up(settings: ServiceSettings, *, service: str, release: Callable[[], str], tags: Tags) -> bool:
     """Start the SDK if a DSN is set; returns whether it did.
 
-    ``tags`` is asked for each event and transaction, so that it tells what holds then.
+    ``release`` and ``tags`` are asked for each event and transaction, so that they tell what holds then.
     """
     if not settings.sentry_dsn:
         return False
 
     def tag(event: Event, _hint: Hint) -> Event:
+        event["release"] = release()
         event["tags"] = {**dict(event.get("tags") or {}), **tags()}
         return event
 
@@ -59,7 +60,7 @@ def set_up(settings: ServiceSettings, *, service: str, release: str, tags: Tags)
         dsn=settings.sentry_dsn,
         transport=CountingTransport,
         environment=settings.env,
-        release=release,
+        release=release(),
         server_name=service,
         default_integrations=False,
         auto_enabling_integrations=False,

@@ -105,11 +105,11 @@ def test_an_incident_leads_to_what_happened_around_it(asked: list[str], console:
     assert "until" not in query
 
 
-def test_without_telemetry_its_pages_say_so(shop: Shop, browser: Any) -> None:
-    shop.start("web-ui")
-    page = browser.new_page()
+def test_what_was_seen_is_readable_on_a_telephone(asked: list[str], visit: Visit) -> None:
+    trace, error = f"/traces/{stand_in.TRACE_ID}", f"/errors/{stand_in.GROUP_ID}"
 
-    for path in ("/traces", "/logs", "/errors", f"/traces/{stand_in.TRACE_ID}", "/errors/1"):
-        page.goto(shop["web-ui"].url + path)
-        sees(page, "telemetry does not answer")
-    page.close()
+    for path in ("/traces", "/logs", "/errors", trace, error):
+        page = visit(path, viewport={"width": 390, "height": 844})
+        sees(page, "payment")
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

@@ -116,6 +116,19 @@ def test_an_error_reaches_sentry_with_its_tags_and_the_trace_id_of_the_answer(
     assert event["release"] == "7d3a9e1"
 
 
+def test_an_error_carries_the_release_that_serves_and_not_the_one_that_was_started(
+    lone_shop: Shop, receiver: Receiver, eventually: Callable[..., None]
+) -> None:
+    profile = lone_shop.start("profile", SENTRY_DSN=dsn(receiver), FAILURE_MODE="cache_off")
+    serving = profile.client.get("/ops/settings").json()["settings"]["release"]["value"]
+    profile.set(query_timeout_ms=1)
+
+    profile.client.get("/api/users/profile/4")
+
+    eventually(lambda: receiver.events("event"))
+    assert receiver.events("event")[0]["release"] == serving != "7d3a9e1"
+
+
 def test_an_extra_database_read_leaves_a_breadcrumb(
     lone_shop: Shop, receiver: Receiver, eventually: Callable[..., None]
 ) -> None:
