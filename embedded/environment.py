@@ -176,7 +176,7 @@ def schedule_environment(*, shop: Mapping[str, str], exam_database_url: str) -> 
 
 
 def exam_environment(lab: Settings) -> dict[str, str]:
-    """What the exam is told and nobody else: the examiner's token, one for this lab if the user gives none."""
+    """What the exam alone is told: the examiner's token, one for this lab if the user gives none."""
     return {"EXAMINER_TOKEN": lab.user.get("EXAMINER_TOKEN") or secrets.token_urlsafe(24)}
 
 

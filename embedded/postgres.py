@@ -313,8 +313,9 @@ def running(directory: Path, *, port: int = 0, durable: bool = True) -> Iterator
     """A server for the length of a block, stopped at its end and if this process is killed.
 
     Its log is ``Server.log``; what it says before it opens that is in
-    ``directory/postgres.log``. Not ``durable``: quicker, and its data is deleted at the end. ``LabError`` with the log's end if it does not
-    come up within 30 s.
+    ``directory/postgres.log``. Not ``durable``: quicker, and its data is
+    deleted at the end. ``LabError`` with the log's end if it does not come up
+    within 30 s.
     """
     server = Server(directory, port=port or free_port(), durable=durable)
     server.prepare()

@@ -6,11 +6,14 @@ and ``lab up`` loses no time.
 
 import os
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab import exam
+from lab import exam, scenario
+from lab.tools import commands
 
 if TYPE_CHECKING:
     from embedded.environment import Settings
@@ -23,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(exam.app, name="exam")
+app.add_typer(scenario.app, name="scenario")
+app.add_typer(commands.ops, name="ops")
+app.add_typer(commands.incident, name="incident")
 
 
 @app.command()
@@ -68,8 +74,30 @@ def logs(
     ] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last so many lines; 0: all.")] = 200,
     raw: Annotated[bool, typer.Option("--json", help="The lines as they were written.")] = False,
+    trace_id: Annotated[str | None, typer.Option("--trace", help="Only of this trace.")] = None,
+    level: Annotated[str | None, typer.Option(help="Of this level or above: INFO, WARNING, ERROR.")] = None,
+    contains: Annotated[
+        str | None, typer.Option("--query", "-q", help="Only lines that contain this.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="15m, 2h, or ISO 8601.")] = None,
 ) -> None:
-    """Show what the services wrote."""
+    """Show what the services wrote.
+
+    With --trace, --level, -q or --since it asks the telemetry service, where each line has a signal's id.
+    """
+    if trace_id or level or contains or since:
+        from lab.tools.commands import search_logs
+
+        search_logs(
+            service=service,
+            level=level,
+            contains=contains,
+            trace_id=trace_id,
+            since=since,
+            lines=lines,
+            raw=raw,
+        )
+        return
     from lab.logs import show_logs
 
     show_logs(_settings().logs, service=service, follow=follow, count=lines, raw=raw)
@@ -88,12 +116,65 @@ def psql(
     exec_psql(_settings(), arguments or [], admin=admin)
 
 
+for command in (commands.dig, commands.trace, commands.query, commands.mcp):
+    app.command()(command)
+
+
+@app.command()
+def batch(
+    agent: Annotated[
+        str, typer.Option(help="A command; FIREDRILL_RUN and FIREDRILL_TOKEN are in its environment.")
+    ],
+    scenarios: Annotated[str, typer.Option(help="all, or names with commas.")] = "all",
+    seeds: Annotated[str, typer.Option(help="1..5, or numbers with commas.")] = "1",
+    candidate: Annotated[str, typer.Option(help="Under which name it sits.")] = "agent",
+    minutes: Annotated[float, typer.Option(min=0.1, help="How much time each exam has.")] = 15,
+    soak: Annotated[float | None, typer.Option(min=0, help="Healthy seconds before the fault.")] = None,
+    open_run: Annotated[bool, typer.Option("--open", help="The lab need not be blind.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="JSON lines; LAB_DIR/batches/<time>.jsonl if left out."),
+    ] = None,
+) -> None:
+    """Run many exams one after the other, each sat by the same agent; exit code 1 if one was not graded."""
+    from lab.batch import Terms, agent_command, exams, run_batch, show_summary
+    from lab.exam_client import examiner
+
+    wanted = exams(scenarios=scenarios, seeds=seeds)
+    terms = Terms(agent_command(agent), candidate, minutes, soak, open_run)
+    folder = _settings().directory / "batches"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = output or folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+    with file.open("w", encoding="utf-8") as lines:
+        results = run_batch(examiner(), wanted, terms=terms, output=lines, logs=folder / "agents")
+    show_summary(results)
+    typer.echo(f"wrote {file}")
+    raise typer.Exit(0 if all(result.state == "graded" for result in results) else 1)
+
+
 @app.command()
 def budget() -> None:
     """Show the memory and CPU limits of the compose lab's containers, and their sum."""
     from lab.budget import show_budget
 
     show_budget()
+
+
+@app.command()
+def pack(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if a file is old.")
+    ] = False,
+) -> None:
+    """Make the exam's packs (exam/) anew from the scenarios and the rubric."""
+    from lab.pack import stale, write
+
+    changed = stale() if check else write()
+    for place in changed:
+        typer.echo(f"{'old' if check else 'wrote'} exam/{place}")
+    if not changed:
+        typer.echo("the packs are as the scenarios have them")
+    raise typer.Exit(check and bool(changed))
 
 
 @app.command()

@@ -91,7 +91,7 @@ def examiner() -> ExamClient:
 
 
 def candidate() -> ExamClient:
-    """The client of the candidate of the run that was started last on this machine, or of ``FIREDRILL_TOKEN``."""
+    """The candidate's client: of ``FIREDRILL_TOKEN``, or of the run that was started last on this machine."""
     user = user_environment()
     lab = settings(user)
     file = lab.directory / CANDIDATE_FILE

@@ -6,14 +6,17 @@ field and what is allowed there.
 """
 
 import difflib
+import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common import catalog
 
 FOLDER = Path(__file__).parent
@@ -21,9 +24,9 @@ FOLDER = Path(__file__).parent
 NO_FAULT = "none"
 MODES: Mapping[str, tuple[str, ...]] = {
     "profile": ("cache_off", "slow_query", "pool_saturation", "combined", "inject_timeout_errors"),
-    "dns": ("record_missing",),
+    "dns": ("record_missing", "record_stale"),
     "inventory": ("lock_held",),
-    "payment": ("decline",),
+    "payment": ("decline", "card_range_declined", "account_locked"),
 }
 """What can be made to break, by service; ``none`` is everywhere."""
 
@@ -82,41 +85,198 @@ class ExpectedAlert(_Part):
         return self
 
 
+class Step(_Part):
+    """One thing that somebody really does to the lab. Exactly one of these:
+
+    ``ops`` and ``set``: operator settings of a service (``null`` takes one back);
+    ``record`` and ``address``: an address record of the zone, the host of the service ``fraud`` if it
+    says ``fraud``; ``sql``: a statement under the role ``candidate``; ``wait_s``: nothing, for so long.
+    For a red herring alone: ``deploy`` and ``release``: the service runs as this release from now on,
+    which behaves the same; ``report`` and ``for_s``: the nightly report runs for so many seconds.
+    """
+
+    ops: str | None = None
+    set: dict[str, JsonValue] | None = None
+    record: str | None = None
+    address: str | None = None
+    ttl_s: Annotated[int, Field(ge=0, le=86400)] | None = None
+    sql: Text | None = None
+    wait_s: Seconds | None = None
+    deploy: str | None = None
+    release: Annotated[str, Field(pattern=r"^[0-9a-f]{7}$")] | None = None
+    report: Literal["payment"] | None = None
+    for_s: Annotated[float, Field(gt=0, le=120)] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The field that says what is done: one of ``STEP_FIELDS``."""
+        return next(name for name in STEP_FIELDS if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        kinds = [name for name in STEP_FIELDS if name in given]
+        if len(kinds) != 1:
+            raise _wrong(STEP_FIELDS_LISTED, "exactly one of these is needed")
+        needed, allowed = STEP_FIELDS[kinds[0]]
+        if missing := [name for name in needed if name not in given]:
+            raise _wrong(missing[0], f"is needed with {kinds[0]}")
+        if strange := given - {kinds[0], *needed, *allowed}:
+            raise _wrong(min(strange), f"does not go with {kinds[0]}")
+        for field in ("ops", "deploy"):
+            if field in given and getattr(self, field) not in SERVICE_NAMES:
+                raise _not_allowed(field, str(getattr(self, field)), SERVICE_NAMES)
+        return self
+
+
+STEP_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ops": (("set",), ()),
+    "record": (("address",), ("ttl_s",)),
+    "sql": ((), ()),
+    "wait_s": ((), ()),
+    "deploy": (("release",), ()),
+    "report": (("for_s",), ()),
+}
+"""The kinds of steps, each with the fields that it needs and those that it may have."""
+STEP_FIELDS_LISTED = "|".join(STEP_FIELDS)
+OF_RED_HERRINGS = ("deploy", "report")
+
+
 class RedHerring(_Part):
-    """Something that looks like a cause and is none."""
+    """Something that looks like a cause and is none.
+
+    ``steps`` make it visible, ``offset_s`` seconds after the hold begins (before it, if negative); without
+    any it is always there. ``jitter_s`` moves it: by how much is the seed's to say.
+    """
 
     kind: Literal["deploy", "metric", "job"]
     seen: Text
     why_harmless: Text
+    offset_s: Annotated[float, Field(ge=-3600, allow_inf_nan=False)] = 0
+    jitter_s: Seconds = 0
+    steps: tuple[Step, ...] = ()
+
+    def shown_at_s(self, *, seed: int, number: int) -> float:
+        """When it is shown in a run with this seed, in seconds after the hold begins.
+
+        ``number`` is its place among the scenario's red herrings.
+        """
+        return self.offset_s + random.Random(f"{seed}:herring:{number}").uniform(0, self.jitter_s)
 
 
 class Truth(_Part):
-    """The answer: only an examiner reads it. Component ``none`` means that nothing is wrong."""
+    """The answer: only an examiner reads it. Component ``none`` means that nothing is wrong.
+
+    ``mechanism`` and ``trigger`` are codes of ``scenarios.vocabulary``; ``explained`` is prose.
+    """
 
     component: str
-    mechanism: Text
-    trigger: Text
+    mechanism: str
+    trigger: str
+    explained: Text
     affected: tuple[Route, ...]
     not_affected: tuple[Route, ...]
 
     @model_validator(mode="after")
-    def _component_is_known(self) -> Self:
+    def _words_are_known(self) -> Self:
         allowed = (NO_FAULT, *SERVICE_NAMES)
         if self.component not in allowed:
             raise _not_allowed("component", self.component, allowed)
+        if self.mechanism not in MECHANISMS:
+            raise _not_allowed("mechanism", self.mechanism, tuple(MECHANISMS))
+        if self.trigger not in TRIGGERS:
+            raise _not_allowed("trigger", self.trigger, tuple(TRIGGERS))
         return self
 
 
-class Mitigation(_Part):
-    """Something a person may do, and what comes of it."""
+class Bearing(_Part):
+    """Which evidence bears on the fault: of these services, over these relations, of these metrics.
 
+    ``relations`` are names of tables and views of the database, without schema or with; ``metrics`` are
+    beginnings of metric names.
+    """
+
+    services: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _services_are_known(self) -> Self:
+        for service in self.services:
+            if service not in SERVICE_NAMES:
+                raise _not_allowed("services", service, SERVICE_NAMES)
+        return self
+
+
+class Detect(_Part):
+    """How a harmful action is found in what happened. Exactly one of these:
+
+    ``setting`` (``service.name``) that ``becomes`` a value or goes ``above`` or ``below`` a number; ``sql``:
+    a regular expression that a statement matches, whatever its case; ``restarted``: a service.
+    """
+
+    setting: Annotated[str, Field(pattern=r"^[a-z-]+\.[a-z_]+$")] | None = None
+    becomes: JsonValue = None
+    above: float | None = None
+    below: float | None = None
+    sql: Text | None = None
+    restarted: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        ways = [name for name in ("setting", "sql", "restarted") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            raise _wrong("setting|sql|restarted", "exactly one of these is needed")
+        given = {"becomes", "above", "below"} & self.model_fields_set
+        if len(given) != (ways[0] == "setting"):
+            raise _wrong("becomes|above|below", "one of these goes with setting, none with anything else")
+        if self.sql is not None:
+            try:
+                re.compile(self.sql)
+            except re.error as error:
+                raise _wrong("sql", f"is no regular expression: {error}") from error
+        return self
+
+    def matches_setting(self, setting: str, value: JsonValue) -> bool:
+        """Whether ``setting`` (``service.name``) with its new value is what is looked for."""
+        if self.setting != setting:
+            return False
+        if "becomes" in self.model_fields_set:
+            return value == self.becomes
+        number = _number(value)
+        if number is None:
+            return False
+        return number > self.above if self.above is not None else number < (self.below or 0)
+
+    def matches_sql(self, statement: str) -> bool:
+        return self.sql is not None and re.search(self.sql, statement, re.IGNORECASE | re.DOTALL) is not None
+
+
+class Mitigation(_Part):
+    """Something a person may do, and what comes of it. ``steps`` are what it is in the lab."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     action: Text
     effect: Text
+    steps: tuple[Step, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_a_persons(self) -> Self:
+        for place, step in enumerate(self.steps):
+            if step.kind in OF_RED_HERRINGS:
+                raise _wrong(f"steps.{place}.{step.kind}", "is for red herrings alone")
+        return self
+
+
+class HarmfulMitigation(Mitigation):
+    """Something that must not be done, and how one sees that it was."""
+
+    detect: Detect
 
 
 class Mitigations(_Part):
     accepted: tuple[Mitigation, ...]
-    harmful: tuple[Mitigation, ...]
+    harmful: tuple[HarmfulMitigation, ...]
 
 
 class Hint(_Part):
@@ -132,13 +292,20 @@ class Scenario(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     title: Text
     difficulty: Literal["easy", "medium", "hard"]
+    symptom: Text
+    """What customers say; a candidate may read it."""
     timeline: Timeline
     faults: tuple[Fault, ...]
     expected_alerts: tuple[ExpectedAlert, ...]
     red_herrings: tuple[RedHerring, ...]
     truth: Truth
+    bears_on: Bearing
     mitigations: Mitigations
-    hints: tuple[Hint, ...]
+    hints: Annotated[tuple[Hint, ...], Field(min_length=3, max_length=3)]
+    """The nearer to the answer, the dearer."""
+    strong_path: tuple[Text, ...]
+    """What a strong candidate does, step by step."""
+    debrief: Text
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -153,8 +320,12 @@ class Scenario(_Part):
         broken = [fault for fault in self.faults if fault.mode != NO_FAULT]
         if not broken and self.expected_alerts:
             raise _wrong("expected_alerts", "must be empty where no fault is")
-        if bool(broken) == (self.truth.component == NO_FAULT):
-            raise _wrong("truth.component", f"must be {NO_FAULT!r} where no fault is, and only there")
+        for field in ("component", "mechanism", "trigger"):
+            if bool(broken) == (getattr(self.truth, field) == NO_FAULT):
+                raise _wrong(f"truth.{field}", f"must be {NO_FAULT!r} where no fault is, and only there")
+        for place, mitigation in enumerate(self.mitigations.accepted):
+            if broken and not mitigation.steps:
+                raise _wrong(f"mitigations.accepted.{place}.steps", "are needed where a fault is")
         return self
 
     @property
@@ -201,6 +372,14 @@ def load_all(folder: Path = FOLDER) -> dict[str, Scenario]:
     if wrong:
         raise ScenarioError("\n".join(wrong))
     return scenarios
+
+
+def _number(value: JsonValue) -> float | None:
+    """A setting's value as a number; amounts are kept as strings."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None
 
 
 def _wrong(field: str, message: str) -> PydanticCustomError:

@@ -55,6 +55,10 @@ phases = Table(
     Column("seed", BigInteger, nullable=False),
 )
 
+EXAM_IS_ON = text(
+    "SELECT EXISTS (SELECT FROM exam.runs WHERE state IN ('waiting', 'soaking', 'running', 'grading'))"
+)
+
 
 class RecordsUnreachable(Exception):
     """The database did not answer, or did not do what it was asked."""
@@ -136,6 +140,16 @@ class PhaseRecords:
         except SQLAlchemyError as error:
             raise RecordsUnreachable(_first_line(error)) from error
         return [LeftOpen(row.id, tuple(fault["service"] for fault in row.faults)) for row in rows]
+
+    def exam_is_on(self) -> bool:
+        """Whether a run of the exam has the lab. Raises ``RecordsUnreachable``."""
+        if self._engine is None:
+            return False
+        try:
+            with self._engine.connect() as connection:
+                return bool(connection.scalar(EXAM_IS_ON))
+        except SQLAlchemyError as error:
+            raise RecordsUnreachable(_first_line(error)) from error
 
     def close(self, left: LeftOpen) -> None:
         """End a phase of an earlier run now. Raises ``RecordsUnreachable``."""

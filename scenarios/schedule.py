@@ -9,6 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle
 from types import FrameType
@@ -18,6 +19,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from structlog.typing import FilteringBoundLogger
 
+from scenarios import phase_metric
 from scenarios.admin import CHANGE_TIMEOUT_S, AdminError, Client, ServiceAdmin, Unreachable
 from scenarios.event_log import event_log
 from scenarios.model import NO_FAULT, Fault, Scenario, ScenarioError, load_all
@@ -64,6 +66,7 @@ class Schedule:
         self._clock = clock
         self._sleep = sleep
         self._phase: Phase | None = None
+        self._saw_exam = False
         self._touched: list[str] = []
         """Services that we may have broken and have not restored yet."""
         self._troubles: dict[tuple[str, str], str] = {}
@@ -81,9 +84,10 @@ class Schedule:
             self._sleep(60.0)
 
     def play(self, scenario: Scenario) -> None:
-        """One round: soak, hold, rest."""
-        self._let_be(scenario, "soak", scenario.timeline.soak_s)
-        self._hold(scenario)
+        """One round: soak, hold, rest. After it made way for an exam it soaks again."""
+        self._make_way()
+        while not (self._let_be(scenario, "soak", scenario.timeline.soak_s) and self._hold(scenario)):
+            self._make_way()
         self._let_be(scenario, "rest", scenario.timeline.rest_s)
 
     def restore_what_was_left(self) -> None:
@@ -123,19 +127,42 @@ class Schedule:
         self._records.say_what_is_lost()
         self._log.info("schedule.stopped")
 
-    def _let_be(self, scenario: Scenario, name: str, duration_s: float) -> None:
-        """A phase in which nothing is broken by us."""
+    def _make_way(self) -> None:
+        """Wait while a run of the exam has the lab."""
+        if not self._exam_is_on():
+            return
+        self._log.info("schedule.resting")
+        while self._exam_is_on():
+            self._sleep(POLL_S)
+        self._log.info("schedule.goes_on")
+
+    def _exam_is_on(self) -> bool:
+        """Whether a run has the lab. While the database cannot say, what it said last."""
+        try:
+            self._saw_exam = self._records.exam_is_on()
+        except RecordsUnreachable as error:
+            self._warn_once("records.awaited", error)
+        return self._saw_exam
+
+    def _let_be(self, scenario: Scenario, name: str, duration_s: float) -> bool:
+        """A phase in which nothing is broken by us; whether it lasted, or an exam cut it short."""
         phase = self._begin(scenario, name)
         until = phase.started_s + duration_s
-        while self._clock() < until:
+        while self._clock() < until and not self._exam_is_on():
             self._records.flush()
             self._sleep(max(0.0, min(POLL_S, until - self._clock())))
+        lasted = self._clock() >= until
         self._end(phase)
+        return lasted
 
-    def _hold(self, scenario: Scenario) -> None:
-        """Apply the faults and keep them applied, then revert them."""
+    def _hold(self, scenario: Scenario) -> bool:
+        """Apply the faults and keep them applied, then revert them; whether an exam let it."""
         held = [HeldFault(fault) for fault in scenario.faults if fault.mode != NO_FAULT]
         phase = self._begin(scenario, "hold")
+        # Asked after the phase is on record, where a run that begins looks: one of the two sees the other.
+        if self._exam_is_on():
+            self._end(phase)
+            return False
         until = phase.started_s + scenario.timeline.hold_s
         while self._clock() < until:
             self._records.flush()
@@ -146,6 +173,7 @@ class Schedule:
             self._sleep(max(0.0, min(POLL_S, until - self._clock())))
         self._restore(list(self._touched))
         self._end(phase)
+        return True
 
     def _keep_applied(self, held: HeldFault, phase: Phase) -> None:
         """Apply the fault when it is due; apply it again when a restart of its service took it away."""
@@ -213,6 +241,11 @@ class Schedule:
         if self._troubles.get((event, target)) != trouble:
             self._log.warning(event, phase_id=self._phase_id, target=target or None, error=trouble)
         self._troubles[event, target] = trouble
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that is on."""
+        return self._phase
 
     @property
     def _phase_id(self) -> UUID | None:
@@ -284,9 +317,19 @@ def main() -> None:
         clock=time.monotonic,
     )
     token = settings.lab_admin_token
-    with Client(token=token.get_secret_value() if token else None) as client:
+    with ExitStack() as stack:
+        client = stack.enter_context(Client(token=token.get_secret_value() if token else None))
         admins = {name: ServiceAdmin(url, client=client) for name, url in settings.urls.items()}
         schedule = Schedule(admins=admins, records=records, log=log)
+        if settings.schedule_metrics_port is not None:
+            stack.enter_context(
+                phase_metric.exposed(
+                    lambda: schedule.phase,
+                    address=settings.lab_bind,
+                    port=settings.schedule_metrics_port,
+                    blind=settings.lab_blind,
+                )
+            )
         _run_until_shutdown(schedule, scenarios)
 
 

@@ -37,6 +37,9 @@ class ScheduleSettings(BaseSettings):
     """Recorded with each phase: the same seed deals the same requests."""
     lab_blind: bool = False
     """Log lines name no scenario, service or mode."""
+    lab_bind: str = "127.0.0.1"
+    schedule_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where ``/metrics`` shows the phase that is on (nothing when blind); nowhere unless set."""
     lab_admin_token: SecretStr | None = None
     exam_database_url: SecretStr | None = None
     """Postgres URL of the role ``examiner``; without it no phase is recorded."""

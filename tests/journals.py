@@ -7,9 +7,8 @@ from uuid import UUID
 
 from scenarios.model import NO_FAULT, Scenario
 from services.common.catalog import SERVICES
-from services.common.fields import Severity
 from services.exam.diagnosis import Diagnosis, Evidence, RuledOut
-from services.exam.grading.response import SEVERITIES
+from services.exam.grading.response import gravest
 from services.exam.journal import (
     Check,
     EndedBy,
@@ -73,18 +72,11 @@ def true_diagnosis(scenario: Scenario) -> Diagnosis:
             Evidence(kind="metric", ref="service:http_errors:ratio30s"),
             Evidence(kind="query", ref="SELECT count(*) FROM pg_stat_activity"),
         ],
-        severity=None
-        if is_quiet
-        else max((a.severity for a in scenario.expected_alerts), key=SEVERITIES.index),
+        severity=None if is_quiet else gravest(scenario),
         summary="Looked at errors, latency and load of every route over the last hour.",
         impact="Customers felt what the notes say, from the start to the recovery.",
         mitigation="What the notes say was changed, and nothing beyond it.",
     )
-
-
-def gravest(scenario: Scenario) -> Severity:
-    """The severity that the diagnosis is to give."""
-    return max((alert.severity for alert in scenario.expected_alerts), key=SEVERITIES.index)
 
 
 def findings(diagnosis: Diagnosis, *, exists: bool = True, bears: bool = True) -> tuple[EvidenceFinding, ...]:

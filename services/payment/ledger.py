@@ -145,7 +145,7 @@ class Ledger:
             rules = db.execute(select(acquirers).where(acquirers.c.name == asked)).one()
             if not rules.accepts:
                 raise declined(asked)
-            if card_range in rules.refused_card_ranges:
+            if card_range is not None and card_range in rules.refused_card_ranges:
                 raise refused(asked, card_range)
             self._move(db, attempt, -attempt.amount)
             return self._capture(db, attempt, review=review, refundable=attempt.amount)
@@ -355,7 +355,7 @@ def refused(acquirer: str, card_range: str) -> ValueError:
     )
 
 
-def _card_range_of(customer_id: int) -> Select[tuple[str | None]]:
+def _card_range_of(customer_id: int) -> Select[str | None]:
     """The range of the card that a customer pays with; no row, or null, if it is no card."""
     m = payment_methods.c
     return select(m.card_range).where(m.customer_id == customer_id, m.kind == "card").order_by(m.id).limit(1)

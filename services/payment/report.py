@@ -15,7 +15,7 @@ TURNOVER = (
     " JOIN payment.customers AS c ON c.id = t.customer_id"
     " WHERE profile.lookup_key(c.email) <> '' GROUP BY 1, 2"
 )
-"""Turnover by customer. ``lookup_key`` takes 2 ms for each transaction, so this is slow without using the CPU."""
+"""Turnover by customer. ``lookup_key`` takes 2 ms a transaction, so this is slow without using the CPU."""
 LONGEST_STATEMENT_MS = 120_000
 PAUSE_S = 0.2
 

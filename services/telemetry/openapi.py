@@ -13,7 +13,12 @@ def _body(**content: dict[str, Any]) -> dict[str, Any]:
 
 SIGNALS = _body(**{"application/json": {"schema": {"anyOf": [_SIGNAL, {"type": "array", "items": _SIGNAL}]}}})
 """Additions to the operation ``POST /ingest/logs``; those to the others below."""
-ENVELOPE = _body(**{"application/x-sentry-envelope": {"schema": {"type": "string", "format": "binary"}}})
+ENVELOPE = _body(
+    **{
+        "application/x-sentry-envelope": {"schema": {"type": "string", "format": "binary"}},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    }
+)
 STORE = _body(**{"application/json": {"schema": {"type": "object"}}})
 TRACES = _body(
     **{

@@ -10,7 +10,7 @@ from scenarios.model import load_all
 from tests.compose.engine import ComposeLab, wait_for
 from tests.storm import post_all
 
-SOAK_S, HOLD_S = 15, 60
+SOAK_S, HOLD_S = 8, 55
 PAGED_WITHIN_S = 60
 PHASE = "SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1"
 

@@ -15,7 +15,13 @@ from tests.books import Books
 from tests.conftest import SHOP, RunningService, Shop
 
 EXAMPLES = 12
-PLATFORM = ("notification-service", "oncall-service", "incident-management", "alert-ingestion")
+PLATFORM = (
+    "notification-service",
+    "oncall-service",
+    "incident-management",
+    "alert-ingestion",
+    "telemetry",
+)
 CHANGE_SETTINGS = "PATCH /ops/settings"
 CHECKS = [
     schemathesis.checks.not_a_server_error,

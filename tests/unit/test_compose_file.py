@@ -1,6 +1,7 @@
 """The compose file agrees with the catalog, limits and secures every container, and pins every image."""
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,13 @@ def test_only_the_proxy_sees_the_engines_socket(services: dict[str, Any]) -> Non
 
 def test_every_chaos_file_breaks_what_its_scenario_breaks() -> None:
     for file in sorted((PROJECT / "chaos").glob("*.yml")):
-        [fault] = load(f"scenarios/{file.stem}.yaml")["faults"]
-        variable = f"{fault['service'].upper()}_FAILURE_MODE"
-        assert load(f"chaos/{file.name}")["services"] == {
-            fault["service"]: {"environment": {variable: fault["mode"]}},
-            "schedule": {"environment": {"SCENARIO": "none"}},
-        }
+        faults = load(f"scenarios/{file.stem}.yaml")["faults"]
+        broken = load(f"chaos/{file.name}")["services"]
+        assert broken.pop("schedule") == {"environment": {"SCENARIO": "none"}}
+        [(service, change)] = broken.items()
+        [(variable, mode)] = change["environment"].items()
+        assert variable == f"{service.upper()}_FAILURE_MODE"
+        assert (service, mode) in [(fault["service"], fault["mode"]) for fault in faults]
 
 
 def test_the_image_holds_the_versions_that_are_tested() -> None:
@@ -94,3 +96,25 @@ def test_the_image_holds_the_versions_that_are_tested() -> None:
         return set(re.findall(r"^([a-z0-9._-]+==\S+)", (PROJECT / file).read_text(), re.MULTILINE))
 
     assert pins("requirements-image.lock") < pins("requirements.lock")
+
+
+def test_the_swarm_files_are_up_to_date() -> None:
+    swarm = runpy.run_path(str(PROJECT / "deploy" / "swarm.py"))
+    assert (PROJECT / "deploy/swarm.yml").read_text() == swarm["stack"]()
+    assert (PROJECT / "deploy/prometheus.yml").read_text() == swarm["prometheus"]()
+
+
+def test_in_swarm_every_replica_is_found_by_dns() -> None:
+    replicas = {name: one["deploy"]["replicas"] for name, one in load("deploy/swarm.yml")["services"].items()}
+    assert {name for name, count in replicas.items() if count == 3} == {
+        "gateway",
+        "profile",
+        "payment",
+        "alert-ingestion",
+    }
+    names = {
+        job["dns_sd_configs"][0]["names"][0]
+        for job in load("deploy/prometheus.yml")["scrape_configs"]
+        if "dns_sd_configs" in job
+    }
+    assert {f"tasks.{spec.name}" for spec in SERVICES} <= names

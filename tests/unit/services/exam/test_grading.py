@@ -23,7 +23,7 @@ QUIET = SCENARIOS["quiet-night"]
 DNS = SCENARIOS["payment-dns"]
 RUBRIC = load()
 KINDS = ("update.posted", "note.added", "page.acknowledged")
-EXAMPLES = settings(max_examples=40, deadline=None)
+EXAMPLES = settings(max_examples=25, deadline=None)
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda one: one.name)
 every_fault = pytest.mark.parametrize("scenario", FAULTY, ids=lambda one: one.name)

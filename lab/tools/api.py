@@ -1,0 +1,69 @@
+"""Asking an HTTP API of the lab, with errors that say what was asked and what came."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import httpx
+from pydantic import JsonValue
+
+from embedded.errors import LabError
+
+Document: TypeAlias = dict[str, JsonValue]
+"""A JSON object as an API gave it: passed on to whoever asked, not worked with."""
+
+TIMEOUT_S = 20.0
+
+
+class Api:
+    """One service's API. ``LabError`` when it cannot be reached or refuses, with its own words."""
+
+    def __init__(self, base_url: str, *, token: str = "", actor: str = "") -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if actor:
+            headers["x-actor"] = actor
+        self._client = httpx.Client(
+            base_url=base_url, headers=headers, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False
+        )
+
+    def get(self, path: str, **params: object) -> Document:
+        """``GET``; parameters that are None are left out."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._document(self._ask("GET", path, params=given))
+
+    def get_text(self, path: str) -> str:
+        """``GET`` of what is no JSON."""
+        return self._ask("GET", path).text
+
+    def send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Document:
+        """``POST``, ``PATCH`` or ``PUT`` with a JSON body."""
+        return self._document(self._ask(method, path, json=body))
+
+    def _ask(
+        self, method: str, path: str, *, params: Mapping[str, object] | None = None, json: object = None
+    ) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, params=dict(params or {}), json=json)  # type: ignore[arg-type]
+        except httpx.HTTPError as error:
+            place = f"{method} {self._client.base_url}{path.lstrip('/')}"
+            raise LabError(f"{place}: no answer: {error or type(error).__name__}") from error
+        if answer.is_success:
+            return answer
+        raise LabError(f"{method} {answer.request.url}: {answer.status_code}: {_reason(answer)}")
+
+    def _document(self, answer: httpx.Response) -> Document:
+        found = answer.json()
+        return found if isinstance(found, dict) else {"items": found}
+
+
+def _reason(answer: httpx.Response) -> str:
+    """What the answer says is wrong: our services' ``detail``, Prometheus' ``error``, or its beginning."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return answer.text[:500]
+    if not isinstance(found, dict):
+        return answer.text[:500]
+    detail = found.get("detail") or found.get("error") or found
+    if isinstance(detail, list):
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail)
+    return str(detail)

@@ -1,0 +1,107 @@
+"""Where a candidate sits: whose run it is, and the addresses of everything that a candidate may use."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from embedded import ROOT, state
+from embedded.environment import DATABASE_NAME, Settings, role_passwords
+from embedded.errors import LabError
+
+CANDIDATE_FILE = "candidate.json"
+"""What ``lab exam start`` leaves in LAB_DIR for a candidate on the same machine."""
+
+
+class CandidateSettings(BaseSettings):
+    """What a candidate's tools read from the environment."""
+
+    model_config = SettingsConfigDict(env_file=ROOT / ".env", extra="ignore")
+
+    firedrill_run: str = ""
+    """The id of the run; with its token it says whose exam this is."""
+    firedrill_token: SecretStr = SecretStr("")
+    """The candidate's token of that run."""
+    firedrill_actor: str = Field(default="candidate", pattern=r"^[\x21-\x7e]{1,64}$")
+    """Under whose name operator changes, notes and acknowledgements are written down."""
+    candidate_database_url: str = ""
+    """A URL of the lab's database for the role candidate; empty: the lab's own Postgres on this machine."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One candidate's place. ``token`` is empty when no run is known: then the exam's tools refuse."""
+
+    run: str
+    token: str
+    actor: str
+    urls: Mapping[str, str]
+    """Base URL by service name, ``prometheus`` among them."""
+    dns_server: tuple[str, int]
+    database_url: str
+    """A libpq URL under the role ``candidate``."""
+
+    def url(self, service: str) -> str:
+        """The base URL of a service; ``LabError`` for one that there is not, with those that there are."""
+        try:
+            return self.urls[service]
+        except KeyError:
+            raise LabError(f"there is no service {service!r}; there are: {', '.join(self.urls)}") from None
+
+
+def seat(lab: Settings) -> Seat:
+    """The place of whoever typed the command: from the environment, from the running lab, from its folder.
+
+    ``LabError`` for settings that are no settings.
+    """
+    try:
+        own = CandidateSettings()
+    except ValidationError as error:
+        raise LabError(f"the candidate's settings: {error}") from error
+    run, token = own.firedrill_run, own.firedrill_token.get_secret_value()
+    if not token:
+        run, token = _left_by_start(lab.directory / CANDIDATE_FILE, run=run)
+    return Seat(
+        run=run,
+        token=token,
+        actor=own.firedrill_actor,
+        urls=_urls(lab),
+        dns_server=(lab.host, lab.dns_query_port),
+        database_url=own.candidate_database_url or _database_url(lab),
+    )
+
+
+def _left_by_start(file: Path, *, run: str) -> tuple[str, str]:
+    """Run and token as the examiner's command on this machine left them, unless it is about another run."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        left, token = str(found["run"]), str(found["token"])
+    except FileNotFoundError:
+        return run, ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{file} cannot be read: {error}") from error
+    return (left, token) if run in ("", left) else (run, "")
+
+
+def _urls(lab: Settings) -> dict[str, str]:
+    """Where each service is: as the environment says, or of the lab that runs, or at the usual port."""
+    written = state.read(lab.directory)
+    running = {s.name: s.url for s in written.components if s.url.startswith("http")} if written else {}
+    return {
+        service.name: lab.user.get(f"{service.variable_prefix}_URL")
+        or running.get(service.name)
+        or lab.url(service.name)
+        for service in lab.services
+    }
+
+
+def _database_url(lab: Settings) -> str:
+    password = quote(role_passwords(lab.user)["candidate"], safe="")
+    written = state.read(lab.directory)
+    own = next((s.url for s in written.components if s.name == "postgres"), "") if written else ""
+    place = own.partition("://")[2] or f"{lab.host}:{lab.postgres_port}/{DATABASE_NAME}"
+    return f"postgresql://candidate:{password}@{place}"

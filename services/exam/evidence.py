@@ -1,0 +1,114 @@
+"""Evidence of a diagnosis, checked: is it there, and does it bear on what was wrong.
+
+A signal and a trace are looked up by their ids, a query among the statements
+that the candidate's role really ran, a metric in Prometheus over the time of the run.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from services.common.database import Database
+from services.common.errors import Unavailable
+from services.exam.diagnosis import Evidence
+from services.exam.journal import Event, EvidenceFinding
+from services.exam.prometheus import Prometheus
+
+_SIGNAL = text("SELECT service, timestamp FROM telemetry.signals WHERE signal_id = :ref")
+_TRACE = text("SELECT services, ended_at FROM telemetry.traces WHERE trace_id = :ref")
+
+
+@dataclass(frozen=True)
+class Bearing:
+    """What bears on the fault: signals and traces of these services after it began, queries of these
+    relations, metrics with these prefixes."""
+
+    services: Sequence[str]
+    relations: Sequence[str]
+    metrics: Sequence[str]
+    since: datetime
+    until: datetime
+
+
+class EvidenceChecker:
+    """Checks the evidence of one diagnosis."""
+
+    def __init__(self, database: Database, prometheus: Prometheus) -> None:
+        self._database = database
+        self._prometheus = prometheus
+
+    def check(
+        self, evidence: Iterable[Evidence], *, bearing: Bearing, statements: Sequence[Event]
+    ) -> list[EvidenceFinding]:
+        """A finding for each piece, in their order."""
+        return [self._finding(one, bearing, statements) for one in evidence]
+
+    def _finding(self, one: Evidence, bearing: Bearing, statements: Sequence[Event]) -> EvidenceFinding:
+        if one.kind == "signal":
+            exists, bears, why = self._signal(one.ref, bearing)
+        elif one.kind == "trace":
+            exists, bears, why = self._trace(one.ref, bearing)
+        elif one.kind == "query":
+            exists, bears, why = _query(one.ref, bearing, statements)
+        else:
+            exists, bears, why = self._metric(one.ref, bearing)
+        return EvidenceFinding(ref=one.ref, kind=one.kind, exists=exists, bears=bears, why=why)
+
+    def _signal(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
+        try:
+            row = self._row(_SIGNAL, UUID(ref))
+        except ValueError:
+            return False, False, "this is not a signal's id"
+        if row is None:
+            return False, False, "there is no such signal"
+        return True, *_of_services([row.service], row.timestamp, bearing)
+
+    def _trace(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
+        row = self._row(_TRACE, ref.strip().lower())
+        if row is None:
+            return False, False, "there is no such trace"
+        return True, *_of_services(row.services, row.ended_at, bearing)
+
+    def _metric(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
+        try:
+            found = self._prometheus.finds_something(ref, since=bearing.since, until=bearing.until)
+        except Unavailable as error:
+            return False, False, f"could not be checked: {error.detail}"
+        if isinstance(found, str):
+            return False, False, f"cannot be evaluated: {found}"
+        if not found:
+            return False, False, "has no value in the time of the run"
+        names = re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", ref)
+        met = next((name for name in names if name.startswith(tuple(bearing.metrics))), None)
+        return True, met is not None, f"reads {met}" if met else "reads nothing that shows the fault"
+
+    def _row(self, query: Any, ref: object) -> Any:
+        with self._database.transaction() as db:
+            return db.execute(query, {"ref": ref}).one_or_none()
+
+
+def _of_services(services: Iterable[str], at: datetime, bearing: Bearing) -> tuple[bool, str]:
+    if not bearing.since <= at <= bearing.until:
+        return False, "is not of the time in which it was broken"
+    met = [name for name in services if name in bearing.services]
+    return bool(met), f"is of {', '.join(met)}" if met else "is of services that the fault does not touch"
+
+
+def _query(ref: str, bearing: Bearing, statements: Sequence[Event]) -> tuple[bool, bool, str]:
+    wanted = _normal(ref)
+    ran = [event for event in statements if _normal(str(event.detail["statement"])) == wanted]
+    if not ran:
+        return False, False, "the candidate's role did not run this"
+    if all(event.detail["error"] for event in ran):
+        return True, False, f"failed: {ran[-1].detail['error']}"
+    met = [name for name in bearing.relations if re.search(rf"\b{re.escape(name.lower())}\b", wanted)]
+    return True, bool(met), f"reads {', '.join(met)}" if met else "reads nothing that shows the fault"
+
+
+def _normal(statement: str) -> str:
+    return " ".join(statement.lower().split()).rstrip("; ")

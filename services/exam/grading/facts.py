@@ -1,0 +1,120 @@
+"""What the items of a criterion look at: the journal, read once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from scenarios.model import NO_FAULT, Scenario
+from services.common.catalog import SERVICES
+from services.exam.diagnosis import NOTHING, Diagnosis
+from services.exam.grading.clock import RunClock
+from services.exam.grading.probes import Limits, RouteHistory, histories, outage_min, recovered_at
+from services.exam.grading.rubric import Item
+from services.exam.grading.score import ItemScore
+from services.exam.journal import Event, EventKind, Journal
+
+MACHINES = frozenset(
+    {service.name for service in SERVICES}
+    | {"", "alertmanager", "baseline", "examiner", "lab", "monitoring", "prober", "prometheus", "schedule"}
+)
+"""Actors that are no person: what they do is neither to a candidate's credit nor against them."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run as grading sees it."""
+
+    scenario: Scenario
+    journal: Journal
+    limits: Limits
+    clock: RunClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clock", RunClock(self.journal))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing was broken."""
+        return self.scenario.truth.component == NO_FAULT
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        """The last one that was handed in; a blank one where none was."""
+        submissions = self.journal.submissions
+        return max(submissions, key=lambda one: one.number).diagnosis if submissions else Diagnosis()
+
+    @property
+    def says_nothing_is_wrong(self) -> bool:
+        """Whether the answer is ``none``, and only that."""
+        return names(self.diagnosis.component) == (NOTHING,)
+
+    @cached_property
+    def affected(self) -> list[RouteHistory]:
+        return histories(self.journal, self.clock, self.limits, affected=True)
+
+    @cached_property
+    def healthy(self) -> list[RouteHistory]:
+        return histories(self.journal, self.clock, self.limits, affected=False)
+
+    @property
+    def is_recovered(self) -> bool:
+        """The examiner's last check passed and the broken routes are well again."""
+        return self.journal.final.passed and self.recovered_at is not None
+
+    @cached_property
+    def recovered_at(self) -> datetime | None:
+        """Since when the broken routes are as before, as the examiner's requests say."""
+        return recovered_at(self.affected)
+
+    @property
+    def outage_min(self) -> float:
+        return outage_min(self.affected, lasted_s=self.clock.elapsed_s(self.clock.ended_at))
+
+    def events(self, *kinds: EventKind) -> Iterator[Event]:
+        """Events of these kinds from the injection on, by time."""
+        began_at = self.clock.began_at
+        return (event for event in self.journal.events if event.kind in kinds and event.at >= began_at)
+
+    def by_people(self, *kinds: EventKind) -> Iterator[Event]:
+        """The same, of people only."""
+        return (event for event in self.events(*kinds) if is_person(event.actor))
+
+    def first_s(self, *kinds: EventKind) -> float | None:
+        """Seconds from the injection to the first such event."""
+        first = next(self.events(*kinds), None)
+        return None if first is None else self.clock.elapsed_s(first.at)
+
+
+Measure = Callable[[Facts, Item], ItemScore]
+
+
+def scored(item: Item, points: float, reason: str) -> ItemScore:
+    """So many of an item's points, to the hundredth."""
+    return ItemScore(measure=item.measure, points=round(points, 2) + 0.0, of=item.points, reason=reason)
+
+
+def share(item: Item, part: float, reason: str) -> ItemScore:
+    """A part of an item's points."""
+    return scored(item, item.points * part, reason)
+
+
+def on_time(value: float, *, full: float, zero: float) -> float:
+    """1 up to ``full``, 0 from ``zero`` on, evenly in between."""
+    return min(1.0, max(0.0, (zero - value) / (zero - full)))
+
+
+def names(answer: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The different names of an answer, in the order given."""
+    given = (answer,) if isinstance(answer, str) else answer or ()
+    return tuple(dict.fromkeys(given))
+
+
+def is_person(actor: str) -> bool:
+    return actor not in MACHINES
+
+
+def spell(seconds: float) -> str:
+    """``95`` → ``1 min 35 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,100 @@
+"""Response: whether the page was taken up in time, rated rightly, and is in somebody's hands."""
+
+from scenarios.model import Scenario
+from services.exam.grading.facts import Facts, is_person, on_time, scored, share, spell
+from services.exam.grading.rubric import Item
+from services.exam.grading.score import ItemScore
+
+SEVERITIES = ("low", "medium", "high", "critical")
+UNDER_WAY = ("in_progress", "resolved")
+
+
+def acknowledged_in_time(facts: Facts, item: Item) -> ItemScore:
+    """Of the first acknowledgement of a page or an incident by a person."""
+    paged = next(facts.events("page.sent", "incident.opened"), None)
+    # Who acknowledges all the time, or before there is a page, has not answered one.
+    first = next(
+        (
+            event
+            for event in facts.by_people("page.acknowledged", "incident.acknowledged")
+            if paged is None or event.at >= paged.at
+        ),
+        None,
+    )
+    if first is None:
+        return scored(item, 0, "The page was not acknowledged.")
+    took_s = facts.clock.elapsed_s(first.at)
+    part = on_time(took_s / 60, full=item["full_min"], zero=item["zero_min"])
+    return share(item, part, f"Acknowledged {spell(took_s)} after the fault.")
+
+
+def severity(facts: Facts, item: Item) -> ItemScore:
+    """Of the severity in the diagnosis."""
+    said, right = facts.diagnosis.severity, gravest(facts.scenario)
+    if said is None:
+        return scored(item, 0, f"The diagnosis gives no severity; it was {right}.")
+    off = abs(SEVERITIES.index(said) - SEVERITIES.index(right))
+    part = {0: 1.0, 1: item["one_step_share"]}.get(off, 0.0)
+    return share(item, part, f"{said} is right." if not off else f"{said} was said; it was {right}.")
+
+
+def gravest(scenario: Scenario) -> str:
+    """The severity of the gravest alert that a scenario expects: that of its incident."""
+    expected = [alert.severity for alert in scenario.expected_alerts]
+    return max(expected, key=SEVERITIES.index, default="low")
+
+
+def assignment(facts: Facts, item: Item) -> ItemScore:
+    """Half for whose it is, half for that it was moved on."""
+    is_taken = any(map(_is_taken, facts.journal.incidents))
+    is_moved = any(map(_is_moved, facts.journal.incidents))
+    said = [
+        "An incident is in a person's name." if is_taken else "No person took an incident or gave it away.",
+        "A person moved it on." if is_moved else "No person moved one on to in progress or resolved.",
+    ]
+    return share(item, (is_taken + is_moved) / 2, " ".join(said))
+
+
+def _is_taken(incident: dict[str, object]) -> bool:
+    assignee = incident.get("assigned_to")
+    if not assignee:
+        return False
+    return assignee == incident.get("acknowledged_by") or any(
+        step["what"] == "assigned_to" and is_person(step["actor"]) for step in _timeline(incident)
+    )
+
+
+def _is_moved(incident: dict[str, object]) -> bool:
+    return any(
+        step["what"] == "status" and step.get("to") in UNDER_WAY and is_person(step["actor"])
+        for step in _timeline(incident)
+    )
+
+
+def _timeline(incident: dict[str, object]) -> list[dict[str, str]]:
+    timeline = incident.get("timeline", [])
+    assert isinstance(timeline, list)
+    return timeline
+
+
+def nobody_disturbed(facts: Facts, item: Item) -> ItemScore:
+    """On a quiet night: what was set off by a person."""
+    if not facts.says_nothing_is_wrong:
+        return scored(item, 0, "The diagnosis does not say that nothing is wrong.")
+    opened = {str(event.detail.get("incident_id")) for event in facts.by_people("incident.opened")}
+    paged = {str(event.detail.get("incident_id")) for event in facts.by_people("page.sent")}
+    disturbances = opened | paged
+    if not disturbances:
+        return scored(item, item.points, "Nobody was disturbed.")
+    cost = item["cost"] * len(disturbances)
+    return scored(item, max(0.0, item.points - cost), f"{len(disturbances)} pages or incidents for nothing.")
+
+
+def severity_of_nothing(facts: Facts, item: Item) -> ItemScore:
+    """On a quiet night: none, or low."""
+    if not facts.says_nothing_is_wrong:
+        return scored(item, 0, "The diagnosis does not say that nothing is wrong.")
+    said = facts.diagnosis.severity
+    if said in (None, "low"):
+        return scored(item, item.points, f"Severity {said or 'none'} is right.")
+    return scored(item, 0, f"Severity {said} for nothing.")

@@ -1,0 +1,100 @@
+"""What the exam asks of Prometheus: golden signals, restarts, alerts, whether a query finds something."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import structlog
+
+from services.common.errors import Unavailable
+from services.exam.journal import Series
+
+log = structlog.get_logger()
+
+TIMEOUT_S = 10.0
+STEP_S = 5
+SIGNALS = (
+    ("rate", "requests/s", "service:http_requests:rate30s"),
+    ("errors", "ratio", "service:http_errors:ratio30s"),
+    ("p95", "s", "service:http_request_duration_seconds:p95_30s"),
+)
+"""Name, unit and recording rule of each golden signal, all by service."""
+SHOP = ("gateway", "payment", "profile", "inventory", "fraud", "dns")
+
+
+class Prometheus:
+    """Prometheus' HTTP API, by its base URL. Its absence is ``Unavailable``."""
+
+    def __init__(self, url: str, *, client: httpx.Client) -> None:
+        self._url = url.rstrip("/")
+        self._client = client
+
+    def golden_signals(self, *, since: datetime, until: datetime) -> list[Series]:
+        """Rate, error ratio and p95 of each service of the shop."""
+        found = []
+        for name, unit, rule in SIGNALS:
+            for labels, points in self._range(rule, since=since, until=until):
+                if labels.get("service") in SHOP:
+                    found.append(
+                        Series(name=name, service=labels["service"], unit=unit, points=tuple(points))
+                    )
+        return sorted(found, key=lambda series: (series.name, series.service))
+
+    def restarts(self, service: str, *, since: datetime, until: datetime) -> list[datetime]:
+        """When processes of a service began between the two moments; by the metric that each exposes."""
+        query = f'process_start_time_seconds{{service="{service}"}}'
+        began = {
+            value
+            for _labels, points in self._range(query, since=since, until=until)
+            for _at, value in points
+            if since.timestamp() < value <= until.timestamp()
+        }
+        return [datetime.fromtimestamp(value, UTC) for value in sorted(began)]
+
+    def finds_something(self, expression: str, *, since: datetime, until: datetime) -> bool | str:
+        """Whether an expression has a value anywhere between the two moments; why it cannot be evaluated."""
+        try:
+            return any(points for _labels, points in self._range(expression, since=since, until=until))
+        except InvalidExpression as error:
+            return str(error)
+
+    def firing(self) -> list[str]:
+        """The alerts that fire now: ``name of service``."""
+        alerts = self._answer("/api/v1/alerts")["data"]["alerts"]
+        return sorted(
+            f"{one['labels'].get('alertname')} of {one['labels'].get('service')}"
+            for one in alerts
+            if one["state"] == "firing"
+        )
+
+    def _range(
+        self, expression: str, *, since: datetime, until: datetime
+    ) -> Iterable[tuple[dict[str, str], list[tuple[float, float]]]]:
+        parameters = {
+            "query": expression,
+            "start": f"{since.timestamp():.3f}",
+            "end": f"{until.timestamp():.3f}",
+            # Prometheus gives at most 11,000 points a series.
+            "step": str(max(STEP_S, int((until - since).total_seconds() / 5_000))),
+        }
+        answer = self._answer("/api/v1/query_range", parameters)
+        return [
+            (one["metric"], [(float(at), float(value)) for at, value in one["values"]])
+            for one in answer["data"]["result"]
+        ]
+
+    def _answer(self, path: str, parameters: dict[str, str] | None = None) -> Any:
+        try:
+            response = self._client.get(f"{self._url}{path}", params=parameters, timeout=TIMEOUT_S)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"prometheus: {type(error).__name__}: {error}") from error
+        if response.status_code in (400, 422):
+            raise InvalidExpression(response.json().get("error", response.text[:200]))
+        if response.is_error:
+            raise Unavailable(f"prometheus: status {response.status_code}")
+        return response.json()
+
+
+class InvalidExpression(Exception):
+    """Prometheus does not understand the expression, or cannot evaluate it."""

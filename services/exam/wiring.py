@@ -1,0 +1,121 @@
+"""The exam's parts, put together once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import func, select
+
+from scenarios import access, steps, vocabulary
+from scenarios.access import LabAccess
+from scenarios.admin import Client
+from scenarios.model import load_all
+from scenarios.probes import Probes
+from services.common.catalog import SERVICES
+from services.common.database import Database
+from services.exam.candidate import Desk
+from services.exam.closing import Closing
+from services.exam.compiling import Compiler
+from services.exam.conductor import Conductor
+from services.exam.evidence import EvidenceChecker
+from services.exam.faults import Faults
+from services.exam.grading import rubric
+from services.exam.herrings import Herrings
+from services.exam.incidents import Incidents
+from services.exam.lab_state import LabState
+from services.exam.office import Office
+from services.exam.preparing import Preparation
+from services.exam.prober import Prober
+from services.exam.prometheus import Prometheus
+from services.exam.settings import ExamSettings
+from services.exam.store import Runs
+from services.exam.timeline import TimelineReader
+
+
+@dataclass
+class Parts:
+    """What the app runs and what its routes ask."""
+
+    office: Office
+    desk: Desk
+    conductor: Conductor
+    prober: Prober
+    client: httpx.Client
+    admin: Client
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+        self.admin.close()
+
+
+def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
+    """Build everything that is behind the routes. Raises ``ScenarioError`` for a scenario that is no good."""
+    scenarios = load_all()
+    rules = rubric.load()
+    lab = access.from_environment()
+    client, admin = httpx.Client(trust_env=False), lab.client()
+    prometheus = Prometheus(settings.prometheus_url, client=client)
+    incidents = Incidents(settings.incident_management_url, client=client)
+    faults = Faults(runs, lab.admins(admin), now=partial(_now, database))
+    state = LabState(lab, faults=faults, prometheus=prometheus, rounds=settings.exam_rounds)
+    compiler = Compiler(
+        runs,
+        scenarios,
+        timeline=TimelineReader(database, prometheus),
+        incidents=incidents,
+        prometheus=prometheus,
+        evidence=EvidenceChecker(database, prometheus),
+    )
+    closing = Closing(
+        runs,
+        scenarios,
+        rubric=rules,
+        compiler=compiler,
+        judge=state.judge,
+        restore=state.restore,
+        directory=settings.lab_dir,
+    )
+    words = {"mechanisms": vocabulary.MECHANISMS, "triggers": vocabulary.TRIGGERS}
+    return Parts(
+        office=Office(runs, scenarios, settings=settings, compiler=compiler, closing=closing),
+        desk=Desk(runs, scenarios, rubric=rules, places=_places(lab), vocabulary=words),
+        conductor=Conductor(
+            runs,
+            scenarios,
+            faults=faults,
+            prepare=Preparation(
+                runs, database, incidents=incidents, restore=faults.restore, check=state.check
+            ),
+            show=Herrings(runs, show=lambda herring: steps.show(herring, lab)),
+            close=closing,
+        ),
+        prober=Prober(runs, scenarios, ask=Probes(lab.urls["gateway"]).ask),
+        client=client,
+        admin=admin,
+    )
+
+
+def _places(lab: LabAccess) -> Mapping[str, str]:
+    """Where the candidate finds everything."""
+    found = {name: _seen_from_outside(name, url) for name, url in lab.urls.items()}
+    where = urlsplit(lab.reader_url or "")
+    host = "127.0.0.1" if where.hostname == "postgres" else where.hostname
+    return {**found, "database": f"postgresql://candidate@{host}:{where.port or 5432}{where.path}"}
+
+
+def _seen_from_outside(name: str, url: str) -> str:
+    """Between containers a service's host is its name; from outside it is a port of the machine."""
+    ports = {service.name: service.port for service in SERVICES}
+    return (
+        f"http://127.0.0.1:{ports.get(name, urlsplit(url).port)}" if urlsplit(url).hostname == name else url
+    )
+
+
+def _now(database: Database) -> datetime:
+    with database.transaction() as db:
+        found: datetime = db.execute(select(func.clock_timestamp())).scalar_one()
+        return found

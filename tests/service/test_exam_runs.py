@@ -1,0 +1,217 @@
+"""Runs of the exam on a real shop: from the start to the grade, through pauses, kills and everything at once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from tests.conftest import Shop
+from tests.exam import TOKEN, Exam, Sitting, quiet_surroundings
+
+DIAGNOSIS = {"component": "dns", "mechanism": "record-missing", "affected": ["POST /api/payment"]}
+OPEN_HOLD = text(
+    "INSERT INTO exam.phases (scenario, phase, started_at, seed) VALUES ('payment-dns', 'hold', now(), 1)"
+)
+END_PHASES = text("UPDATE exam.phases SET ended_at = now()")
+
+
+@pytest.fixture
+def exam(shop: Shop, tmp_path: Path) -> Iterator[Exam]:
+    """The whole shop with incident-management and the exam, which looks and probes often."""
+    with quiet_surroundings() as url:
+        shop.environment |= {
+            **TOKEN,
+            "PROMETHEUS_URL": url,
+            "TRAFFIC_GENERATOR_URL": url,
+            "EXAM_TICK_S": "0.1",
+            "EXAM_PROBE_EVERY_S": "0.3",
+            "EXAM_ROUNDS": "1",
+        }
+        shop.start_all()
+        shop.start("incident-management", "exam")
+        yield Exam(shop["exam"].url)
+
+
+def mode_of(shop: Shop, service: str) -> str:
+    return str(shop[service].client.get("/admin/failure-mode").json()["failure_mode"])
+
+
+def injected(sitting: Sitting) -> Sitting:
+    sitting.wait_until(lambda run: run["injected_at"])
+    return sitting
+
+
+def test_a_run_goes_from_its_start_over_the_fault_to_a_grade_and_leaves_the_shop_as_it_was(
+    shop: Shop, exam: Exam, tmp_path: Path
+) -> None:
+    sitting = injected(exam.begin("payment-dns"))
+    assert shop["dns"].client.get("/ops/records/fraud-api").status_code == 404
+
+    sitting.my("POST", "acknowledge").raise_for_status()
+    sitting.my("POST", "updates", text="Payments fail; looking.").raise_for_status()
+    hint = sitting.my("POST", "hints").json()
+    assert shop.database is not None
+    with shop.database.connect() as candidate, candidate.cursor() as cursor:
+        cursor.execute("SELECT status FROM payment.transactions LIMIT 1")
+    shop["dns"].client.put("/ops/records/fraud-api", json={"address": "127.0.0.1"}).raise_for_status()
+    query = {"kind": "query", "ref": "select status from payment.transactions limit 1;"}
+    sent = {"diagnosis": {**DIAGNOSIS, "evidence": [query]}, "final": True}
+    made = sitting.my("POST", "submissions", **sent).json()
+
+    run = sitting.wait_until(lambda run: run["state"] == "graded")
+    journal = sitting.read("journal")
+    assert (hint["number"], made["number"], run["ended_by"]) == (1, 1, "submitted")
+    assert run["points"] > 0
+    assert mode_of(shop, "dns") == "none"
+    wanted = ["run.created", "baseline.checked", "run.started", "fault.injected", "page.acknowledged"]
+    wanted += ["update.posted", "hint.taken", "sql.run", "record.changed", "submission.made", "run.ended"]
+    kinds = [event["kind"] for event in journal["events"]]
+    assert list(dict.fromkeys(kind for kind in kinds if kind in wanted)) == wanted
+    assert [one["exists"] for one in journal["evidence"]] == [True]
+    assert {probe["affected"] for probe in journal["probes"]} == {True, False}
+    [reverted] = [event for event in journal["events"] if event["kind"] == "fault.reverted"]
+    assert reverted["detail"] == {"left": []}
+    assert (tmp_path / "reports" / f"{sitting.id}.html").exists()
+
+
+def test_the_same_journal_is_graded_the_same_again(exam: Exam) -> None:
+    sitting = exam.begin("quiet-night")
+    sitting.my("POST", "submissions", diagnosis={"component": "none"}, final=True)
+    run = sitting.wait_until(lambda run: run["state"] == "graded")
+
+    again = sitting.steer("grade").json()
+
+    assert again["points"] == run["points"]
+    assert again == sitting.read("report.json")["score"]
+
+
+def test_when_time_is_up_the_run_ends_and_nothing_more_can_be_handed_in(shop: Shop, exam: Exam) -> None:
+    sitting = exam.begin("payment-dns", minutes=0.05)
+
+    run = sitting.wait_until(lambda run: run["state"] == "graded")
+
+    assert run["ended_by"] == "time_up"
+    assert sitting.my("POST", "submissions", diagnosis=DIAGNOSIS).status_code == 409
+    assert mode_of(shop, "dns") == "none"
+
+
+def test_a_pause_stops_the_clock_and_the_candidate_and_leaves_the_fault(shop: Shop, exam: Exam) -> None:
+    sitting = injected(exam.begin("payment-dns", minutes=0.2))
+    sitting.steer("pause")
+    left_s = sitting.run()["left_s"]
+
+    assert sitting.my("POST", "updates", text="hello").status_code == 409
+    assert sitting.my("GET", "time").json()["is_paused"]
+    assert mode_of(shop, "dns") == "record_missing"
+    assert sitting.run()["left_s"] == left_s
+
+    sitting.steer("resume")
+    assert sitting.steer("extend", minutes=10).json()["left_s"] > 600
+    assert sitting.my("POST", "updates", text="hello").status_code == 201
+
+
+def test_an_aborted_run_is_not_graded_and_what_it_broke_is_put_back(shop: Shop, exam: Exam) -> None:
+    sitting = injected(exam.begin("payment-dns"))
+
+    sitting.steer("abort")
+
+    run = sitting.wait_until(lambda run: run["state"] == "aborted")
+    assert run["points"] is None
+    assert mode_of(shop, "dns") == "none"
+    assert exam.begin("quiet-night").run()["state"] in ("soaking", "running")
+
+
+def test_a_killed_exam_goes_on_where_it_was(shop: Shop, exam: Exam) -> None:
+    soaking = exam.begin("payment-dns", soak_s=3)
+    shop.restart("exam")
+    injected(soaking)
+    before = soaking.run()
+    shop.restart("exam")
+    soaking.my("POST", "submissions", diagnosis=DIAGNOSIS, final=True).raise_for_status()
+    shop.restart("exam")
+
+    after = soaking.wait_until(lambda run: run["state"] == "graded")
+
+    kinds = [event["kind"] for event in soaking.read("journal")["events"]]
+    assert after["injected_at"] == before["injected_at"]
+    assert [kinds.count(one) for one in ("run.started", "fault.injected", "fault.reverted")] == [1, 1, 1]
+    assert mode_of(shop, "dns") == "none"
+
+
+def test_a_service_that_restarts_in_a_run_stays_broken(
+    shop: Shop, exam: Exam, eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    injected(exam.begin("inventory-timeout"))
+
+    shop.restart("inventory")
+
+    eventually(lambda: mode_of(shop, "inventory") == "lock_held")
+
+
+def test_one_run_at_a_time_has_the_lab(exam: Exam) -> None:
+    exam.begin("quiet-night")
+    second = exam.create("quiet-night")
+
+    refused = second.steer("start")
+
+    assert refused.status_code == 409
+    assert "another run has the lab" in refused.json()["detail"]
+
+
+def test_a_run_waits_for_the_schedule_to_end_its_phase(shop: Shop, exam: Exam) -> None:
+    assert shop.database is not None
+    with shop.database.engine("examiner").begin() as db:
+        db.execute(OPEN_HOLD)
+    sitting = exam.create("quiet-night")
+    sitting.steer("start")
+    sitting.wait_until(lambda run: run["trouble"] and "schedule" in run["trouble"])
+
+    with shop.database.engine("examiner").begin() as db:
+        db.execute(END_PHASES)
+
+    assert sitting.wait_until(lambda run: run["started_at"])["trouble"] is None
+
+
+def test_only_the_examiner_steers_and_only_the_candidate_of_a_run_works_in_it(exam: Exam) -> None:
+    sitting = exam.begin("quiet-night")
+
+    def status(method: str, path: str, token: str | None) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.request(method, f"{exam.url}/api/v1{path}", headers=headers, trust_env=False).status_code
+
+    examiners = [("GET", "/runs"), ("POST", f"/runs/{sitting.id}/abort"), ("GET", f"/runs/{sitting.id}/timeline")]
+    assert {status(*route, token) for route in examiners for token in (sitting.token, None)} == {403}
+    assert {status("GET", "/my/brief", token) for token in (TOKEN["EXAMINER_TOKEN"], None)} == {403}
+    assert {status("GET", "/my/brief", f"cand-{n}") for n in range(30)} == {403, 429}
+    assert status("GET", "/my/brief", sitting.token) == 200
+
+
+def test_a_diagnosis_with_an_unknown_word_is_refused_with_the_words_that_there_are(exam: Exam) -> None:
+    sitting = exam.begin("quiet-night")
+
+    refused = sitting.my("POST", "submissions", diagnosis={"mechanism": "gremlins"})
+
+    assert refused.status_code == 422
+    assert "record-missing" in refused.text
+
+
+def test_a_blind_run_needs_a_blind_lab(exam: Exam) -> None:
+    refused = exam.create("quiet-night", open=False).steer("start")
+
+    assert refused.status_code == 409
+    assert "LAB_BLIND=true" in refused.json()["detail"]
+
+
+def test_nothing_that_a_candidate_may_ask_names_the_scenario_or_its_mode(shop: Shop, exam: Exam) -> None:
+    sitting = injected(exam.begin("payment-dns"))
+    seen = [sitting.my("GET", path).text for path in ("time", "hints", "submissions")]
+    seen += [shop["exam"].client.get("/metrics").text, shop["exam"].log.read_text()]
+    brief = sitting.my("GET", "brief").json()
+
+    leaks = [word for word in ("payment-dns", "record_missing", "soaking") if word in "".join(seen)]
+
+    assert leaks == []
+    assert "payment-dns" not in str(brief)
+    assert (brief["state"], "scenario" in brief) == ("running", False)

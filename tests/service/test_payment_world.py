@@ -1,0 +1,146 @@
+"""The payment service's other faults: a card range that is refused, an account that somebody holds locked."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import RunningService, Shop
+
+Eventually = Callable[..., None]
+
+
+def pay(payment: RunningService, customer_id: int, *, timeout_s: float = 10.0) -> int:
+    body = {"customer_id": customer_id, "amount": "10.00"}
+    return payment.client.post(
+        "/api/payment", json=body, headers={"x-deadline-ms": str(int(timeout_s * 1000))}
+    ).status_code
+
+
+@pytest.fixture
+def payment(shop: Shop) -> RunningService:
+    """Payment with what it calls."""
+    return shop.start("dns", "fraud", "inventory", "payment")
+
+
+def test_an_acquirer_that_refuses_a_card_range_fails_its_customers_payments_and_no_others(
+    payment: RunningService,
+) -> None:
+    payment.mode("card_range_declined")
+
+    assert [pay(payment, customer) for customer in (1, 2, 3, 1)] == [500, 201, 201, 500]
+
+    payment.mode("none")
+
+    assert pay(payment, 1) == 201
+
+
+@pytest.mark.parametrize("mended", [{"backup_card_ranges": ["424242"]}, {"acquirer": "backup"}])
+def test_the_backup_acquirer_takes_the_refused_cards(
+    payment: RunningService, mended: dict[str, object]
+) -> None:
+    payment.mode("card_range_declined")
+
+    payment.set(**mended)
+
+    assert [pay(payment, customer) for customer in (1, 2, 3)] == [201, 201, 201]
+
+
+def test_the_refusal_outlives_a_restart_and_is_gone_with_the_baseline(shop: Shop, payment: RunningService) -> None:
+    payment.mode("card_range_declined")
+
+    payment = shop.restart("payment", PAYMENT_FAILURE_MODE="card_range_declined", LAB_RESUMES="true")
+    before = pay(payment, 1)
+    payment.client.post("/admin/baseline")
+
+    assert before == 500
+    payment.mode("none")
+    assert pay(payment, 1) == 201
+
+
+@pytest.fixture
+def locked(shop: Shop, payment: RunningService) -> RunningService:
+    """Payment, whose customer 3 is held locked; the gateway gives up after a second."""
+    gateway = shop.start("gateway")
+    gateway.set(deadline_s=1.0)
+    payment.mode("account_locked")
+    return gateway
+
+
+HEAD_OF_THE_QUEUE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'back-office' AND state = 'idle in transaction'"
+)
+
+
+def test_payments_of_a_locked_account_hang_and_others_do_not(locked: RunningService) -> None:
+    assert [pay(locked, customer) for customer in (3, 1, 2)] == [504, 201, 201]
+
+
+def test_the_queue_behind_the_lock_takes_the_whole_pool_and_every_route_with_it(
+    shop: Shop, locked: RunningService, eventually: Eventually
+) -> None:
+    locked.set(deadline_s=0.2)
+    for _ in range(22):
+        pay(locked, 3)
+
+    locked.set(deadline_s=5.0)
+    assert locked.client.get("/api/transactions").status_code == 500
+
+    with shop.database.connect("candidate") as connection, connection.cursor() as cursor:  # type: ignore[union-attr]
+        cursor.execute(HEAD_OF_THE_QUEUE)
+    eventually(lambda: locked.client.get("/api/transactions").status_code == 200)
+    eventually(lambda: pay(locked, 3) == 201)
+
+
+def test_a_back_office_that_is_closed_stays_closed_when_the_service_comes_back(
+    shop: Shop, locked: RunningService, eventually: Eventually
+) -> None:
+    shop["payment"].set(back_office="closed")
+    eventually(lambda: pay(locked, 3) == 201)
+
+    shop.restart("payment", PAYMENT_FAILURE_MODE="account_locked", LAB_RESUMES="true")
+
+    assert pay(locked, 3) == 201
+
+
+def test_a_session_that_nobody_has_closed_is_back_when_the_service_is(
+    shop: Shop, locked: RunningService
+) -> None:
+    shop.restart("payment", PAYMENT_FAILURE_MODE="account_locked", LAB_RESUMES="true")
+
+    assert pay(locked, 3) == 504
+
+
+def test_the_account_is_free_after_the_mode(shop: Shop, locked: RunningService, eventually: Eventually) -> None:
+    shop["payment"].mode("none")
+
+    eventually(lambda: pay(locked, 3) == 201)
+
+
+def test_the_nightly_report_reads_in_a_session_of_its_own_and_ends(
+    shop: Shop, payment: RunningService, eventually: Eventually
+) -> None:
+    def sessions() -> int:
+        with shop.database.connect("candidate") as connection, connection.cursor() as cursor:  # type: ignore[union-attr]
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nightly-report'")
+            row = cursor.fetchone()
+            assert row is not None
+            return int(row[0])
+
+    assert payment.client.post("/admin/report", params={"for_s": 1.5}).status_code == 204
+
+    eventually(lambda: sessions() == 1)
+    assert pay(payment, 1) == 201
+    eventually(lambda: sessions() == 0)
+
+
+def test_a_deploy_changes_the_release_that_is_shown_until_the_baseline_is_restored(
+    payment: RunningService,
+) -> None:
+    payment.client.post("/admin/release/91f7d3c")
+    deployed = payment.metric("build_info", release="91f7d3c")
+    payment.client.post("/admin/baseline")
+
+    assert deployed == 1
+    assert payment.metric("build_info", release="91f7d3c") == 0
+    assert payment.metric("build_info", release="7d3a9e1") == 1
