@@ -11,7 +11,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/setup
 
-.PHONY: help setup lab test verify scan run seed load bench clean up down logs ps chaos test-compose run-pipeline
+.PHONY: help setup lab exam-lab test verify scan run seed load bench clean up down logs ps chaos test-compose run-pipeline
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ setup: $(READY) ## Make .venv with everything pinned in requirements.lock (done 
 
 lab: $(READY) ## Start the whole lab and stay with it; Ctrl-C ends it
 	@exec $(VENV)/bin/lab up
+
+exam-lab: $(READY) ## Start the lab for an exam: blind, and nothing breaks but what `lab exam start` breaks
+	@LAB_BLIND=true SCENARIO=none exec $(VENV)/bin/lab up
 
 test: $(READY) ## Run the tests; ARGS="-k name" runs some
 	@if [ -n "$(ARGS)" ]; then exec $(PYTHON) -m pytest $(ARGS); fi; \

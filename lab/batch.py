@@ -1,4 +1,4 @@
-"""``lab batch``: many exams one after the other, each sat by the same agent, and a table of what came of it."""
+"""``lab batch``: many exams one after the other, each sat by the same agent, and a table of them."""
 
 import json
 import os

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab import exam, scenario
+from lab.export.commands import export, rca_baseline
 from lab.tools import commands
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def psql(
     exec_psql(_settings(), arguments or [], admin=admin)
 
 
-for command in (commands.dig, commands.trace, commands.query, commands.mcp):
+for command in (commands.dig, commands.trace, commands.query, commands.mcp, export, rca_baseline):
     app.command()(command)
 
 

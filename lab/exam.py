@@ -116,11 +116,20 @@ def watch(run: RunArgument = None) -> None:
 
     client = examiner()
     chosen = client.run(run)
-    began_at = chosen["injected_at"] or chosen["started_at"] or chosen["created_at"]
     for event in _followed(client, chosen["id"]):
-        said = " ".join(f"{k}={_short(v)}" for k, v in event["detail"].items() if v not in (None, ""))
-        typer.echo(f"{_since(began_at, event['at']):>9}  {event['kind']:<22} {event['actor']:<22} {said}")
+        _tell(event, since=_began_at(chosen))
     _show(client.run(chosen["id"]))
+
+
+@app.command()
+def timeline(run: RunArgument = None) -> None:
+    """What has happened in a run so far."""
+    from lab.exam_client import examiner
+
+    client = examiner()
+    chosen = client.run(run)
+    for event in client.get(f"/runs/{chosen['id']}/timeline")["events"]:
+        _tell(event, since=_began_at(chosen))
 
 
 @app.command()
@@ -306,6 +315,16 @@ def _followed(client: "ExamClient", run_id: str) -> Iterator[dict[str, Any]]:
         if timeline["state"] in ("graded", "aborted"):
             return
         time.sleep(4 * POLL_S)
+
+
+def _began_at(run: dict[str, Any]) -> str:
+    """Where the timeline's zero is: the injection, if it has come."""
+    return str(run["injected_at"] or run["started_at"] or run["created_at"])
+
+
+def _tell(event: dict[str, Any], *, since: str) -> None:
+    said = " ".join(f"{k}={_short(v)}" for k, v in event["detail"].items() if v not in (None, ""))
+    typer.echo(f"{_since(since, event['at']):>9}  {event['kind']:<22} {event['actor']:<22} {said}")
 
 
 def _show(run: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class Cheat:
 @contextmanager
 def _no_traffic(_scenario: Scenario, lab: LabAccess) -> Iterator[LabAccess]:
     users = lab.get(TRAFFIC_GENERATOR, "/stats/requests").json()["user_count"]
-    lab.get(TRAFFIC_GENERATOR, "/stop")
+    lab.send("POST", TRAFFIC_GENERATOR, "/stop")
     try:
         yield lab
     finally:

@@ -163,6 +163,8 @@ class Schedule:
         if self._exam_is_on():
             self._end(phase)
             return False
+        # Nothing breaks in these, but what a person sets there to get by is to be taken back as well.
+        self._touched += [one for one in scenario.services if one not in {two.fault.service for two in held}]
         until = phase.started_s + scenario.timeline.hold_s
         while self._clock() < until:
             self._records.flush()
@@ -196,7 +198,8 @@ class Schedule:
         """Enter the fault's mode anew. Unless the service surely got nothing, it counts as touched."""
         newly_touched = fault.service not in self._touched
         if newly_touched:
-            self._touched.append(fault.service)
+            # What broke last is restored first, and what only suffers from it after that.
+            self._touched.insert(0, fault.service)
         try:
             self._admins[fault.service].enter(fault.mode, resume=False)
         except Unreachable:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scenarios import baseline as baselines
+from scenarios.access import AccessError
 from scenarios.baseline import Baseline
 from scenarios.cheats import CHEATS, CannotTry, Cheat
 from scenarios.model import NO_FAULT, Mitigation, Scenario
@@ -118,6 +119,8 @@ class Verification:
                 verdict = judge(self._scenario, seen, baseline=before, rounds=QUICK_ROUNDS, sleep=self._sleep)
         except CannotTry as error:
             return Proof(what, None, 0.0, f"not tried: {error}")
+        except AccessError as error:
+            return Proof(what, False, self._clock() - since, f"could not be done: {error}")
         seen_through = cheat.check in verdict.failed
         detail = next(one.detail for one in verdict.checks if one.name == cheat.check)
         return Proof(what, seen_through and not verdict.passed, self._clock() - since, detail)

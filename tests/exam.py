@@ -67,7 +67,9 @@ class Sitting:
         """What has happened so far."""
         return [event["kind"] for event in self.read("timeline")["events"]]
 
-    def wait_until(self, holds: Callable[[dict[str, Any]], object], *, within_s: float = 30.0) -> dict[str, Any]:
+    def wait_until(
+        self, holds: Callable[[dict[str, Any]], object], *, within_s: float = 30.0
+    ) -> dict[str, Any]:
         """The run as soon as this holds of it."""
         ends_at = time.monotonic() + within_s
         while not holds(run := self.run()):

@@ -22,7 +22,10 @@ RECENT_PAYMENTS = (
     "SELECT status, reason, count(*) FROM payment.transactions"
     " WHERE created_at > now() - interval '3 minutes' GROUP BY 1, 2 ORDER BY 3 DESC"
 )
-END_SESSION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND state = 'idle in transaction'"
+END_SESSION = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE pid = {pid} AND state = 'idle in transaction'"
+)
 ERRORS_OF_PAYMENT = 'service:http_errors:ratio30s{service="payment"}'
 ERRORS_OF_PROFILE = 'service:http_errors:ratio30s{service="profile"}'
 LATENCY_OF_PROFILE = 'service:http_request_duration_seconds:p95_30s{service="profile"}'

@@ -7,6 +7,7 @@ import httpx
 from pydantic import JsonValue
 
 from embedded.errors import LabError
+from services.common.client import trusted_authorities
 
 Document: TypeAlias = dict[str, JsonValue]
 """A JSON object as an API gave it: passed on to whoever asked, not worked with."""
@@ -21,13 +22,12 @@ class Api:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         if actor:
             headers["x-actor"] = actor
-        self._client = httpx.Client(
-            base_url=base_url, headers=headers, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False
-        )
+        self._base_url = base_url.rstrip("/")
+        self._headers = headers
 
     def get(self, path: str, **params: object) -> Document:
         """``GET``; parameters that are None are left out."""
-        given = {name: value for name, value in params.items() if value is not None}
+        given = {name: _written(value) for name, value in params.items() if value is not None}
         return self._document(self._ask("GET", path, params=given))
 
     def get_text(self, path: str) -> str:
@@ -39,13 +39,15 @@ class Api:
         return self._document(self._ask(method, path, json=body))
 
     def _ask(
-        self, method: str, path: str, *, params: Mapping[str, object] | None = None, json: object = None
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object = None
     ) -> httpx.Response:
+        url = self._base_url + path
         try:
-            answer = self._client.request(method, path, params=dict(params or {}), json=json)  # type: ignore[arg-type]
+            # A connection for each question: they come seldom, and a service may restart between two.
+            with httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=trusted_authorities()) as client:
+                answer = client.request(method, url, params=params, json=json, headers=self._headers)
         except httpx.HTTPError as error:
-            place = f"{method} {self._client.base_url}{path.lstrip('/')}"
-            raise LabError(f"{place}: no answer: {error or type(error).__name__}") from error
+            raise LabError(f"{method} {url}: no answer: {error or type(error).__name__}") from error
         if answer.is_success:
             return answer
         raise LabError(f"{method} {answer.request.url}: {answer.status_code}: {_reason(answer)}")
@@ -53,6 +55,10 @@ class Api:
     def _document(self, answer: httpx.Response) -> Document:
         found = answer.json()
         return found if isinstance(found, dict) else {"items": found}
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -114,6 +114,7 @@ def test_no_alert_that_was_answered_2xx_is_lost_when_a_container_is_killed(
     service = f"lost-and-found-{victim}"
     bodies = [{"service": service, "severity": "high", "message": f"number {n}"} for n in range(600)]
     killed = threading.Event()
+    lab.up()
 
     def kill_in_the_middle(answered: int) -> None:
         if answered == 100 and not killed.is_set():

@@ -181,7 +181,11 @@ def test_only_the_examiner_steers_and_only_the_candidate_of_a_run_works_in_it(ex
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.request(method, f"{exam.url}/api/v1{path}", headers=headers, trust_env=False).status_code
 
-    examiners = [("GET", "/runs"), ("POST", f"/runs/{sitting.id}/abort"), ("GET", f"/runs/{sitting.id}/timeline")]
+    examiners = [
+        ("GET", "/runs"),
+        ("POST", f"/runs/{sitting.id}/abort"),
+        ("GET", f"/runs/{sitting.id}/timeline"),
+    ]
     assert {status(*route, token) for route in examiners for token in (sitting.token, None)} == {403}
     assert {status("GET", "/my/brief", token) for token in (TOKEN["EXAMINER_TOKEN"], None)} == {403}
     assert {status("GET", "/my/brief", f"cand-{n}") for n in range(30)} == {403, 429}

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 import database
 from embedded.environment import PORT_VARIABLES
 from embedded.monitoring.settings import MonitoringSettings
+from lab.tools.seat import CandidateSettings
 from scenarios.settings import ScheduleSettings
 from services.common.catalog import SERVICES
 from services.common.settings import ServiceSettings
@@ -82,7 +83,7 @@ def compose() -> dict[str, Any]:
 
 def read_somewhere() -> dict[str, object]:
     """Every variable that a settings class or the embedded lab reads, with its default."""
-    classes = [ScheduleSettings, MonitoringSettings]
+    classes = [ScheduleSettings, MonitoringSettings, CandidateSettings]
     classes += [one for service in SERVICES for one in settings_classes(service.package)]
     found = {name: default for one in classes for name, default in variables(one).items()}
     ports = dict.fromkeys(PORT_VARIABLES, None) | {s.port_variable: s.port for s in SERVICES}

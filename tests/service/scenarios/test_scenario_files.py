@@ -1,31 +1,51 @@
 """The scenario files: complete, in step with the services, and refused with a clear word when wrong."""
 
 import pkgutil
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from scenarios.model import FOLDER, MODES, Scenario, ScenarioError, load, load_all
+from scenarios.model import FOLDER, MODES, Detect, Scenario, ScenarioError, Step, load, load_all
+from scenarios.oracle import routes_of
+from scenarios.probes import ROUTES
+from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common import catalog
 from services.common.failure_modes import discover
+from services.common.ops import OperatorModel
+from services.gateway.settings import GatewayOperatorSettings
+from services.inventory.settings import InventoryOperatorSettings
+from services.payment.settings import PaymentOperatorSettings
+from services.profile.settings import ProfileOperatorSettings
 
 GOOD = (FOLDER / "incident-b.yaml").read_text()
+OPERATOR_SETTINGS: dict[str, type[OperatorModel]] = {
+    "gateway": GatewayOperatorSettings,
+    "inventory": InventoryOperatorSettings,
+    "payment": PaymentOperatorSettings,
+    "profile": ProfileOperatorSettings,
+}
 
 
-def test_the_four_scenarios_are_there() -> None:
-    assert set(load_all()) == {"incident-b", "payment-dns", "inventory-timeout", "quiet-night"}
+FAULTS = {
+    "card-decline": [("payment", "card_range_declined")],
+    "connection-leak": [("profile", "pool_saturation")],
+    "forgotten-session": [("payment", "account_locked")],
+    "incident-b": [("profile", "combined")],
+    "inventory-timeout": [("inventory", "lock_held")],
+    "missing-index": [("profile", "slow_query")],
+    "payment-dns": [("dns", "record_missing"), ("payment", "none")],
+    "quiet-night": [],
+    "stale-record": [("dns", "record_stale"), ("payment", "none")],
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "faults"),
-    [
-        ("incident-b", [("profile", "combined")]),
-        ("payment-dns", [("dns", "record_missing")]),
-        ("inventory-timeout", [("inventory", "lock_held")]),
-        ("quiet-night", []),
-    ],
-)
+def test_the_scenarios_are_there() -> None:
+    assert set(load_all()) == set(FAULTS)
+
+
+@pytest.mark.parametrize(("name", "faults"), FAULTS.items())
 def test_each_scenario_breaks_what_its_name_says(name: str, faults: list[tuple[str, str]]) -> None:
     assert [(fault.service, fault.mode) for fault in load_all()[name].faults] == faults
 
@@ -40,11 +60,60 @@ def test_a_person_sees_incident_b_break_and_recover_within_a_minute() -> None:
 def test_every_scenario_has_a_hint_a_red_herring_and_something_that_must_not_be_done(
     scenario: Scenario,
 ) -> None:
-    assert scenario.hints
     assert scenario.red_herrings
+    assert scenario.strong_path
+    assert [hint.price for hint in scenario.hints] == sorted(hint.price for hint in scenario.hints)
     assert scenario.mitigations.accepted
     assert scenario.mitigations.harmful
     assert not set(scenario.truth.affected) & set(scenario.truth.not_affected)
+
+
+@pytest.mark.parametrize("scenario", load_all().values(), ids=lambda scenario: scenario.name)
+def test_every_route_of_a_scenario_can_be_asked_for_afresh(scenario: Scenario) -> None:
+    assert set(routes_of(scenario)) <= set(ROUTES)
+
+
+@pytest.mark.parametrize("scenario", load_all().values(), ids=lambda scenario: scenario.name)
+def test_what_must_not_be_done_is_found_when_it_is_done_and_not_in_what_mends(scenario: Scenario) -> None:
+    mending = [step for one in scenario.mitigations.accepted for step in one.steps]
+
+    for harmful in scenario.mitigations.harmful:
+        assert not harmful.steps or any(_is_found(harmful.detect, step) for step in harmful.steps), (
+            harmful.name
+        )
+        assert not any(_is_found(harmful.detect, step) for step in mending), harmful.name
+
+
+def _is_found(detect: Detect, step: Step) -> bool:
+    if step.sql is not None:
+        return detect.matches_sql(step.sql)
+    settings = {f"{step.ops}.{name}": value for name, value in (step.set or {}).items()}
+    return any(detect.matches_setting(name, value) for name, value in settings.items())
+
+
+@pytest.mark.parametrize("scenario", load_all().values(), ids=lambda scenario: scenario.name)
+def test_what_a_step_sets_is_a_setting_of_its_service_and_a_value_that_it_takes(scenario: Scenario) -> None:
+    for mitigation in (*scenario.mitigations.accepted, *scenario.mitigations.harmful):
+        for step in mitigation.steps:
+            if step.ops is not None:
+                model = OPERATOR_SETTINGS[step.ops]
+                assert set(step.set or {}) <= set(model.model_fields)
+                model.model_validate(step.set or {})
+
+
+def test_red_herrings_are_shown_when_the_seed_says_and_never_later_than_allowed() -> None:
+    herring = load_all()["payment-dns"].red_herrings[2]
+    times = [herring.shown_at_s(seed=seed, number=2) for seed in range(20)]
+
+    assert times == [herring.shown_at_s(seed=seed, number=2) for seed in range(20)]
+    assert len(set(times)) == 20
+    assert all(herring.offset_s <= at <= herring.offset_s + herring.jitter_s for at in times)
+
+
+def test_a_candidate_may_know_every_word_and_no_word_is_used_that_is_not_explained() -> None:
+    for words in (MECHANISMS, TRIGGERS):
+        assert "none" in words
+        assert all(re.fullmatch(r"[a-z][a-z-]*", code) and text.endswith(".") for code, text in words.items())
 
 
 @pytest.mark.parametrize("service", sorted(MODES))
@@ -70,7 +139,11 @@ def test_no_other_service_has_failure_modes() -> None:
     [
         ("soak_s: 10", "sok_s: 10", "timeline.sok_s: unknown field; allowed: hold_s, rest_s, soak_s"),
         ("soak_s: 10", "sok_s: 10", "timeline.soak_s: is missing"),
-        ("title:", "titel:", "titel: unknown field; allowed: difficulty, expected_alerts, faults"),
+        (
+            "title:",
+            "titel:",
+            "titel: unknown field; allowed: bears_on, debrief, difficulty, expected_alerts, faults",
+        ),
         ("mode: combined", "mode: lock_held", "faults.0.mode: 'lock_held' is no mode of profile; allowed: "),
         ("mode: combined", "mode: combind", "did you mean 'combined'?"),
         (
@@ -81,7 +154,7 @@ def test_no_other_service_has_failure_modes() -> None:
         (
             "- service: profile\n    mode",
             "- service: prfile\n    mode",
-            "allowed: alert-ingestion, dns, fraud",
+            "allowed: alert-ingestion, dns, ",
         ),
         ("hold_s: 40", "hold_s: -1", "timeline.hold_s: -1 is not allowed"),
         ("hold_s: 40", "hold_s: soon", "timeline.hold_s: 'soon' is not allowed"),
@@ -103,6 +176,26 @@ def test_no_other_service_has_failure_modes() -> None:
         ("component: profile", "component: cache", "truth.component: 'cache' is no component; allowed: "),
         ("component: profile", "component: none", "truth.component: must be 'none' where no fault is"),
         ("mode: combined", "mode: none", "expected_alerts: must be empty where no fault is"),
+        ("mechanism: several-reg", "mechanism: sevral-reg", "did you mean 'several-regressions'?"),
+        (
+            "trigger: release",
+            "trigger: reboot",
+            "truth.trigger: 'reboot' is no trigger; allowed: batch-job, ",
+        ),
+        (
+            "- ops: profile\n",
+            "- ops: profile\n          sql: SELECT 1\n",
+            "accepted.0.steps.0.ops|record|sql|wait_s|deploy|report: exactly one of these is needed",
+        ),
+        ("- ops: profile\n", "- ops: prfile\n", "steps.0.ops: 'prfile' is no ops; allowed: "),
+        (
+            "        - ops: profile\n          set: {release: 7d3a9e1}\n",
+            "        - ops: profile\n",
+            "mitigations.accepted.0.steps.0.set: is needed with ops",
+        ),
+        ('becomes: "off"', "sql: x", "detect.setting|sql|restarted: exactly one of these is needed"),
+        ("        above: 5", "", "becomes|above|below: one of these goes with setting"),
+        ("metrics: [", "metric: [", "bears_on.metric: unknown field; allowed: metrics, relations, services"),
         ("name: incident-b", "name: incident-c", "name: 'incident-c' is not the file's name"),
         ("faults:", "faults: [", "cannot be read"),
     ],

@@ -83,3 +83,11 @@ def test_the_check_script_says_how_it_is_used() -> None:
 
     assert asked.returncode == 2
     assert all(name in asked.stderr for name in SCENARIOS)
+
+
+def test_the_check_script_knows_a_request_for_every_route() -> None:
+    script = MADE["examiner/test-endpoints.sh"]
+
+    routes = {route for one in SCENARIOS.values() for route in (*one.truth.affected, *one.truth.not_affected)}
+
+    assert [route for route in sorted(routes) if f"    '{route}')" not in script] == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenarios.model import NO_FAULT, Scenario, load_all
+from scenarios.model import NO_FAULT, HarmfulMitigation, Scenario, load_all
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.exam import symptoms
 from services.exam.diagnosis import COMPONENTS, Diagnosis, Evidence, RuledOut
@@ -410,3 +410,63 @@ def test_a_request_is_as_slow_for_the_grade_as_for_the_timeline() -> None:
         symptoms.SLOW_FACTOR,
         symptoms.SLOW_MARGIN_MS,
     )
+
+
+def test_a_harmful_action_costs_once_however_often_it_is_done() -> None:
+    off = {"service": "payment", "setting": "fraud_policy", "old": "enforce", "new": "off"}
+    more = [event(100, "setting.changed", **off), event(160, "setting.changed", **off)]
+
+    assert points(scored(DNS, perfect(DNS, more=more)))["no_harmful_action"] == 1
+
+
+def test_harmful_actions_of_two_kinds_cost_more_than_safety_can_bring() -> None:
+    more = [
+        event(100, "setting.changed", service="payment", setting="fraud_policy", old="enforce", new="off"),
+        event(160, "service.restarted", "lab", service="fraud"),
+    ]
+
+    assert points(scored(DNS, perfect(DNS, more=more)))["safety"] == 0
+
+
+def test_what_the_lab_itself_sets_is_nobodys_harm() -> None:
+    off = {"service": "payment", "setting": "fraud_policy", "old": "enforce", "new": "off"}
+
+    assert scored(DNS, perfect(DNS, more=[event(100, "setting.changed", "baseline", **off)])).points == 100
+
+
+HARMFUL = [
+    pytest.param(one, harm, id=f"{one.name}-{harm.name}")
+    for one in SCENARIOS.values()
+    for harm in one.mitigations.harmful
+]
+
+
+@pytest.mark.parametrize(("scenario", "harm"), HARMFUL)
+def test_every_harmful_action_is_found_in_what_it_leaves_behind(
+    scenario: Scenario, harm: HarmfulMitigation
+) -> None:
+    left = (
+        [event(100, "service.restarted", "lab", service=harm.detect.restarted)]
+        if harm.detect.restarted
+        else []
+    )
+    for step in harm.steps:
+        left += [
+            event(100, "setting.changed", service=step.ops, setting=name, old=None, new=value)
+            for name, value in (step.set or {}).items()
+        ]
+        left += [event(100, "sql.run", "candidate", statement=step.sql, error=None)] if step.sql else []
+
+    score = scored(scenario, perfect(scenario, more=left))
+
+    [said] = [i.reason for c in score.criteria for i in c.items if i.measure == "no_harmful_action"]
+    assert harm.name in said
+
+
+@pytest.mark.parametrize(("at_s", "expected"), [(20, 0), (38, 6)])
+def test_who_acknowledges_before_there_is_a_page_has_not_answered_it(at_s: int, expected: float) -> None:
+    paged = [event(35, "incident.opened", "alert-ingestion", incident_id="1")]
+
+    score = scored(DNS, journal(DNS, events=[*paged, event(at_s, "page.acknowledged")]))
+
+    assert points(score)["acknowledged_in_time"] == expected

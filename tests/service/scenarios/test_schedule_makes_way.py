@@ -1,0 +1,121 @@
+"""The schedule and the exam: one lab, one of them at a time."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from fake_service import FakeService, Timeline
+from sqlalchemy import text
+
+from scenarios.admin import Client, ServiceAdmin
+from scenarios.event_log import event_log
+from scenarios.model import Scenario, load_all
+from scenarios.records import PhaseRecords
+from scenarios.schedule import Schedule
+from tests.conftest import LabDatabase
+
+START = text(
+    "INSERT INTO exam.runs (scenario, seed, candidate, minutes, soak_s, blind, token_hash, state)"
+    " VALUES ('quiet-night', 1, 'ana', 5, 1, true, 'x', 'waiting')"
+)
+END = text("UPDATE exam.runs SET state = 'aborted'")
+OPEN_PHASES = text("SELECT count(*) FROM exam.phases WHERE ended_at IS NULL")
+BREAK, RESTORE = "/admin/failure-mode/combined?resume=false", "/admin/baseline"
+
+
+@pytest.fixture
+def incident() -> Scenario:
+    """``incident-b``: healthy for 10 s, broken for 40 s, healthy for 30 s."""
+    return load_all()["incident-b"].with_timeline(soak_s=10, hold_s=40, rest_s=30)
+
+
+@pytest.fixture
+def timeline() -> Timeline:
+    return Timeline()
+
+
+@pytest.fixture
+def service(timeline: Timeline) -> Iterator[FakeService]:
+    fake = FakeService(timeline)
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def schedule(
+    timeline: Timeline, service: FakeService, log: io.StringIO, lab_database: LabDatabase
+) -> Iterator[Schedule]:
+    lines = event_log(blind=False, stream=log)
+    url = lab_database.url("examiner")
+    with Client(token=None) as client:
+        admin = ServiceAdmin(service.url, client=client)
+        yield Schedule(
+            admins={"profile": admin, "gateway": admin},
+            records=PhaseRecords(url, seed=1, log=lines, clock=timeline.time),
+            log=lines,
+            clock=timeline.time,
+            sleep=timeline.sleep,
+        )
+
+
+def execute(lab_database: LabDatabase, statement: object) -> None:
+    with lab_database.engine("examiner").begin() as db:
+        db.execute(statement)  # type: ignore[call-overload]
+
+
+def test_nothing_is_broken_while_a_run_has_the_lab_and_the_soak_begins_anew_after_it(
+    schedule: Schedule,
+    service: FakeService,
+    timeline: Timeline,
+    incident: Scenario,
+    lab_database: LabDatabase,
+) -> None:
+    timeline.at(4.5, lambda: execute(lab_database, START))
+    timeline.at(99.5, lambda: execute(lab_database, END))
+
+    schedule.play(incident)
+
+    assert service.calls == [(110, BREAK), (150, RESTORE)]
+
+
+def test_no_phase_is_open_while_a_run_has_the_lab(
+    schedule: Schedule, timeline: Timeline, incident: Scenario, lab_database: LabDatabase
+) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        with lab_database.engine("examiner").connect() as db:
+            seen.append(db.execute(OPEN_PHASES).scalar_one())
+
+    timeline.at(4.5, lambda: execute(lab_database, START))
+    timeline.at(50.5, look)
+    timeline.at(99.5, lambda: execute(lab_database, END))
+
+    schedule.play(incident)
+
+    assert seen == [0]
+
+
+def test_a_hold_that_has_begun_is_played_to_its_end(
+    schedule: Schedule,
+    service: FakeService,
+    timeline: Timeline,
+    incident: Scenario,
+    lab_database: LabDatabase,
+    log: io.StringIO,
+) -> None:
+    timeline.at(20.5, lambda: execute(lab_database, START))
+
+    schedule.play(incident)
+
+    assert service.calls == [(10, BREAK), (50, RESTORE)]
+    assert [json.loads(line)["event"] for line in log.getvalue().splitlines()][-2:] == [
+        "phase.started",
+        "phase.ended",
+    ]

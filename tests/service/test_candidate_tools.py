@@ -1,0 +1,245 @@
+"""The candidate's tools on real services: the same functions that `lab mcp` offers and the commands call."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import psutil
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from sqlalchemy import text
+
+from embedded.errors import LabError
+from embedded.postgres import free_port
+from lab.tools.database import Database
+from lab.tools.incidents import Incidents
+from lab.tools.metrics import Metrics
+from lab.tools.names import Names
+from lab.tools.operations import Operations
+from lab.tools.seat import Seat
+from lab.tools.server import server
+from services.common.catalog import PROMETHEUS, SERVICES
+from tests.conftest import Shop
+from tests.exam import TOKEN, Exam
+
+TOOLS = {
+    *("brief", "time_left", "acknowledge_page", "read_hints", "take_hint", "post_status_update"),
+    *("submit_diagnosis", "read_submissions"),
+    *("search_logs", "search_traces", "get_trace", "search_errors", "get_error"),
+    *("query_metrics", "query_metrics_over_time", "list_metrics", "list_alerts"),
+    *("run_sql", "lookup_name", "get_record", "put_record"),
+    *("list_services", "get_settings", "change_settings", "rollback", "restart_service"),
+    *("list_incidents", "get_incident", "acknowledge_incident", "change_incident", "add_note"),
+    "write_postmortem",
+}
+CHANGES = text("SELECT service, actor, name FROM ops.setting_changes ORDER BY id")
+
+
+@pytest.fixture
+def candidate(shop: Shop) -> Seat:
+    """A candidate called ada who reaches what the test starts, and has no run."""
+    assert shop.database is not None
+    urls = {spec.name: f"http://127.0.0.1:{shop.port(spec.name)}" for spec in SERVICES}
+    return Seat(
+        run="",
+        token="",
+        actor="ada",
+        urls={**urls, PROMETHEUS.name: "http://127.0.0.1:1"},
+        dns_server=("127.0.0.1", shop.dns_port),
+        database_url=shop.database.url("candidate").replace("+psycopg2", ""),
+    )
+
+
+@pytest.fixture
+def operations(candidate: Seat) -> Operations:
+    return Operations(candidate, Metrics(candidate))
+
+
+def changes(shop: Shop) -> list[tuple[str, str, str]]:
+    assert shop.database is not None
+    with shop.database.engine().connect() as db:
+        return [(row.service, row.actor, row.name) for row in db.execute(CHANGES)]
+
+
+def call(seat: Seat, tool: str, **arguments: Any) -> Any:
+    """Call a tool of the server in this process; what it answers, or what it says is wrong."""
+
+    async def asked() -> Any:
+        async with Client(server(seat)) as client:
+            answer = await client.call_tool(tool, arguments)
+            return answer.content[0].text if answer.is_error else answer.structured_content  # type: ignore[union-attr]
+
+    return asyncio.run(asked())
+
+
+def test_the_server_offers_the_candidates_tools_and_no_more(candidate: Seat) -> None:
+    async def listed() -> set[str]:
+        async with Client(server(candidate)) as client:
+            return {tool.name for tool in (await client.list_tools()).tools}
+
+    assert asyncio.run(listed()) == TOOLS
+
+
+def test_sql_runs_as_the_candidate_and_gives_so_many_rows(candidate: Seat) -> None:
+    answer = Database(candidate).run_sql("SELECT current_user, n FROM generate_series(1, 5) AS n", limit=2)
+
+    assert answer["columns"] == ["current_user", "n"]
+    assert answer["rows"] == [["candidate", 1], ["candidate", 2]]
+    assert answer["is_cut"]
+
+
+def test_sql_that_the_candidate_may_not_run_says_why(candidate: Seat) -> None:
+    with pytest.raises(LabError, match=r"permission denied|candidate"):
+        Database(candidate).run_sql("DELETE FROM payment.transactions")
+
+
+def test_the_truth_is_not_to_be_had_by_sql(candidate: Seat) -> None:
+    answer = call(candidate, "run_sql", statement="SELECT * FROM exam.runs")
+
+    assert "permission denied for schema exam" in answer
+
+
+def test_values_of_every_kind_come_as_json(candidate: Seat) -> None:
+    answer = call(
+        candidate, "run_sql", statement="SELECT 1.50::numeric, now(), interval '1 s', '{a}'::text[]"
+    )
+
+    [row] = answer["rows"]
+    assert (row[0], row[3]) == ("1.50", ["a"])
+
+
+def test_a_name_is_looked_up_as_dig_would(shop: Shop, candidate: Seat) -> None:
+    shop.start("dns")
+
+    found, missing = Names(candidate).lookup_name("fraud-api"), Names(candidate).lookup_name("nobody")
+
+    assert [answer["value"] for answer in found["answers"]] == ["127.0.0.1"]  # type: ignore[union-attr,call-overload,index]
+    assert (missing["status"], missing["answers"]) == ("NXDOMAIN", [])
+
+
+def test_a_change_is_on_record_under_the_candidates_name(shop: Shop, operations: Operations) -> None:
+    shop.start("inventory")
+
+    answer = operations.change_settings("inventory", {"stock_take": "stopped"})
+
+    assert answer["settings"]["stock_take"]["value"] == "stopped"  # type: ignore[index,call-overload]
+    assert changes(shop) == [("inventory", "ada", "stock_take")]
+
+
+def test_a_setting_that_there_is_not_is_refused_by_its_name(shop: Shop, operations: Operations) -> None:
+    shop.start("inventory")
+
+    with pytest.raises(LabError, match=r"422: body\.nonsense"):
+        operations.change_settings("inventory", {"nonsense": 1})
+
+
+def test_a_restart_ends_the_process_and_is_on_record(
+    shop: Shop, operations: Operations, eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    inventory = shop.start("inventory")
+
+    operations.restart_service("inventory")
+
+    eventually(lambda: not inventory.process.is_alive())
+    assert changes(shop) == [("inventory", "ada", "restart")]
+
+
+def test_a_service_without_a_database_restarts_as_well(
+    shop: Shop, operations: Operations, eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    fraud = shop.start("fraud")
+    shop.environment.pop("DATABASE_URL", None)
+
+    operations.restart_service("fraud")
+
+    eventually(lambda: not fraud.process.is_alive())
+
+
+def test_a_service_that_nobody_watches_over_is_not_ended(shop: Shop, operations: Operations) -> None:
+    inventory = shop.start("inventory", ENV="local")
+
+    with pytest.raises(LabError, match="403: nobody would start it again"):
+        operations.restart_service("inventory")
+
+    assert inventory.client.get("/health").status_code == 200
+
+
+def test_the_examiners_service_is_no_part_of_the_shop(operations: Operations) -> None:
+    for act in (operations.get_settings, operations.restart_service, operations.rollback):
+        with pytest.raises(LabError, match="exam is the examiner's"):
+            act("exam")
+    assert "exam" not in operations.list_services()["services"]  # type: ignore[operator]
+
+
+def test_an_incident_is_taken_noted_resolved_and_looked_back_on(shop: Shop, candidate: Seat) -> None:
+    opened = shop.start("incident-management").client.post(
+        "/api/v1/incidents", json={"title": "Payments fail", "service": "payment", "severity": "critical"}
+    )
+    incidents, incident_id = Incidents(candidate), opened.json()["id"]
+
+    incidents.acknowledge_incident(incident_id)
+    incidents.add_note(incident_id, "12:00 payment: 9 % of requests fail.")
+    incidents.change_incident(incident_id, status="resolved")
+    incidents.write_postmortem(incident_id, "A name was gone.", action_items=["Alert on NXDOMAIN."])
+
+    found = incidents.get_incident(incident_id)
+    shown = [found[name] for name in ("status", "assigned_to", "acknowledged_by", "has_postmortem")]
+    assert shown == ["resolved", "ada", "ada", True]
+    assert [note["author"] for note in found["notes"]] == ["ada"]  # type: ignore[union-attr,call-overload,index]
+
+
+def test_without_a_run_the_exams_tools_say_what_is_missing(candidate: Seat) -> None:
+    assert "set FIREDRILL_RUN and FIREDRILL_TOKEN" in call(candidate, "brief")
+
+
+def test_an_argument_that_is_not_allowed_is_said_to_be(candidate: Seat) -> None:
+    assert "Input should be 'INFO'" in call(candidate, "search_logs", level="loud")
+
+
+@pytest.fixture
+def mcp_over_http(shop: Shop, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """`lab mcp --http` for the candidate of a run that has not begun: its URL and the candidate's token."""
+    shop.start("exam", **TOKEN)
+    sitting = Exam(shop["exam"].url).create("quiet-night")
+    port = free_port()
+    variables = {
+        **os.environ,
+        "LAB_DIR": str(tmp_path),
+        "EXAM_URL": shop["exam"].url,
+        "FIREDRILL_RUN": sitting.id,
+        "FIREDRILL_TOKEN": sitting.token,
+    }
+    command = [sys.executable, "-P", "-m", "lab", "mcp", "--http", "--port", str(port)]
+    with subprocess.Popen(command, env=variables) as process:
+        yield f"http://127.0.0.1:{port}/mcp", sitting.token
+        psutil.Process(process.pid).terminate()
+
+
+def test_over_http_the_candidates_token_opens_the_tools(
+    mcp_over_http: tuple[str, str], eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    url, token = mcp_over_http
+
+    def refuses_strangers() -> bool:
+        try:
+            return httpx.post(url, json={}, trust_env=False).status_code == 401
+        except httpx.ConnectError:
+            return False
+
+    async def brief() -> Any:
+        headers = {"authorization": f"Bearer {token}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+            Client(streamable_http_client(url, http_client=http)) as client,
+        ):
+            return (await client.call_tool("brief", {})).structured_content
+
+    eventually(refuses_strangers)
+    assert asyncio.run(brief())["state"] == "created"

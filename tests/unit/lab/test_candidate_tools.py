@@ -1,0 +1,130 @@
+"""What a candidate types, and who may use the tools over HTTP."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Scope
+
+from embedded.environment import settings
+from embedded.errors import LabError
+from lab.tools.metrics import moment
+from lab.tools.seat import seat
+from lab.tools.server import TokenAsked, serve_on_http
+from lab.tools.shown import setting_changes
+
+NOW = datetime(2026, 1, 13, 9, 0, tzinfo=UTC)
+
+
+def status(headers: list[tuple[bytes, bytes]]) -> int:
+    """How a request with these headers is answered where ``right`` is the token."""
+    scope: Scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(TokenAsked(PlainTextResponse("through"), "right")(scope, receive, send))
+    return int(sent[0]["status"])
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("name=backup", "backup"),
+        ("name=12", 12),
+        ("name=true", True),
+        ("name=null", None),
+        ('name="12"', "12"),
+        ('name=["424242"]', ["424242"]),
+        ("name=a=b", "a=b"),
+        ("name=", ""),
+    ],
+)
+def test_a_setting_is_typed_as_json_or_as_a_plain_word(written: str, value: object) -> None:
+    assert setting_changes([written]) == {"name": value}
+
+
+@pytest.mark.parametrize("written", ["name", "=value"])
+def test_a_setting_without_name_or_value_is_refused(written: str) -> None:
+    with pytest.raises(LabError, match="NAME=VALUE"):
+        setting_changes([written])
+
+
+@pytest.mark.parametrize(
+    ("written", "time"),
+    [
+        ("15m", datetime(2026, 1, 13, 8, 45, tzinfo=UTC)),
+        ("1.5h", datetime(2026, 1, 13, 7, 30, tzinfo=UTC)),
+        ("2026-01-13T08:00:00", datetime(2026, 1, 13, 8, 0, tzinfo=UTC)),
+        ("2026-01-13T08:00:00+01:00", datetime(2026, 1, 13, 7, 0, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_a_moment_or_how_long_ago(written: str, time: datetime) -> None:
+    assert moment(written, now=NOW) == time
+
+
+def test_what_is_no_time_is_refused() -> None:
+    with pytest.raises(LabError, match="'yesterday' is no time"):
+        moment("yesterday", now=NOW)
+
+
+def test_over_http_the_right_token_lets_a_request_through() -> None:
+    assert status([(b"authorization", b"Bearer right")]) == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"authorization", b"Bearer wrong")],
+        [(b"authorization", b"right")],
+        [(b"authorization", b"Bearer right"), (b"authorization", b"Bearer right")],
+    ],
+)
+def test_over_http_any_other_token_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+    assert status(headers) == 401
+
+
+def test_a_seat_takes_its_run_from_what_the_examiner_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FIREDRILL_TOKEN", raising=False)
+    monkeypatch.delenv("FIREDRILL_RUN", raising=False)
+    (tmp_path / "candidate.json").write_text(json.dumps({"run": "r1", "token": "cand-1", "url": ""}))
+
+    found = seat(settings({"LAB_DIR": str(tmp_path)}))
+
+    assert (found.run, found.token) == ("r1", "cand-1")
+
+
+def test_a_seat_of_another_run_does_not_take_what_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FIREDRILL_TOKEN", raising=False)
+    monkeypatch.setenv("FIREDRILL_RUN", "r2")
+    (tmp_path / "candidate.json").write_text(json.dumps({"run": "r1", "token": "cand-1", "url": ""}))
+
+    found = seat(settings({"LAB_DIR": str(tmp_path)}))
+
+    assert (found.run, found.token) == ("r2", "")
+
+
+def test_services_elsewhere_are_named_by_the_environment(tmp_path: Path) -> None:
+    found = seat(settings({"LAB_DIR": str(tmp_path), "PAYMENT_URL": "http://lab.example:8011"}))
+
+    assert found.url("payment") == "http://lab.example:8011"
+    assert found.url("gateway") == "http://127.0.0.1:8010"
+
+
+def test_without_a_token_nothing_is_served_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FIREDRILL_TOKEN", raising=False)
+
+    with pytest.raises(LabError, match="FIREDRILL_TOKEN"):
+        serve_on_http(seat(settings({"LAB_DIR": str(tmp_path)})), host="127.0.0.1", port=1)
