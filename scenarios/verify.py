@@ -59,7 +59,7 @@ class Verification:
     def proofs(self) -> Iterator[Proof]:
         """Every proof, as soon as it is had. Raises ``AccessError`` when the lab cannot be used."""
         self._stage.require_free()
-        before = baselines.take(self._stage.lab, routes=routes_of(self._scenario))
+        before = self._baseline()
         yield from self._of_health(before)
         self._stage.begin(self._scenario)
         try:
@@ -72,6 +72,15 @@ class Verification:
             self._stage.restore()
             self._stage.end()
         yield from self._of_the_end(before)
+
+    def _baseline(self) -> Baseline:
+        """The lab as it is, once all is well or it has had its time."""
+        ends_at_s = self._clock() + HEALTHY_WITHIN_S
+        while True:
+            found = baselines.take(self._stage.lab, routes=routes_of(self._scenario), sleep=self._sleep)
+            if not baselines.unwell(found) or self._clock() > ends_at_s:
+                return found
+            self._sleep(POLL_S)
 
     def _of_health(self, before: Baseline) -> Iterator[Proof]:
         wrong = baselines.unwell(before)

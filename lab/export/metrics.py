@@ -86,7 +86,7 @@ METRICS = (
         "zero",
     ),
 )
-"""The columns of the frame, before the service. Where RCAEval has a name (cpu, mem, latency-90), it is that."""
+"""The columns of the frame, before the service. RCAEval's names (cpu, mem, latency-90) are used for what it has."""
 
 
 def read(url: str, *, since: datetime, until: datetime) -> MetricFrame:

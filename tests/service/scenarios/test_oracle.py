@@ -1,0 +1,193 @@
+"""The oracle on a real shop: what it calls well, what it sees through, and what it compares with."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from scenarios import baseline as baselines
+from scenarios.access import LabAccess
+from scenarios.admin import Client
+from scenarios.baseline import Baseline
+from scenarios.cheats import CHEATS, Cheat
+from scenarios.model import Scenario, load_all
+from scenarios.oracle import Verdict, judge, routes_of
+from scenarios.steps import perform, show
+from tests.conftest import SHOP, Shop
+
+PLANNED_PER_S = 4.0
+RULES = {
+    "data": {
+        "groups": [
+            {"rules": [{"type": "alerting", "name": "A", "query": "up == 0", "duration": 10, "labels": {}}]}
+        ]
+    }
+}
+CARD_DECLINE = load_all()["card-decline"]
+
+
+class Surroundings:
+    """What stands around the shop: a monitoring that says its rules, and a load that can be stopped."""
+
+    def __init__(self, gateway_url: str) -> None:
+        self._gateway_url = gateway_url
+        self.runs = threading.Event()
+        self.ended = threading.Event()
+        self.runs.set()
+        outer = self
+
+        class Door(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._say(outer.answer(self.path))
+
+            def do_POST(self) -> None:
+                outer.runs.clear() if self.path == "/stop" else outer.runs.set()
+                self._say("{}")
+
+            def _say(self, text: str) -> None:
+                self.send_response(200)
+                self.send_header("content-length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._threads = [
+            threading.Thread(target=self._server.serve_forever, daemon=True),
+            threading.Thread(target=self._send, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def answer(self, path: str) -> str:
+        if path.startswith("/api/v1/rules"):
+            return json.dumps(RULES)
+        if path.startswith("/api/v1/query"):
+            return json.dumps({"data": {"result": []}})
+        if path.startswith("/stats"):
+            return json.dumps({"user_count": 1})
+        return f"traffic_planned_requests_per_second {PLANNED_PER_S if self.runs.is_set() else 0.0}\n"
+
+    def _send(self) -> None:
+        with httpx.Client(base_url=self._gateway_url, trust_env=False, timeout=10) as client:
+            while not self.ended.wait(1 / PLANNED_PER_S):
+                if self.runs.is_set():
+                    client.get("/api/stats")
+
+    def close(self) -> None:
+        self.ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+        for thread in self._threads:
+            thread.join()
+
+
+@contextmanager
+def a_lab(shop: Shop) -> Iterator[LabAccess]:
+    shop.start_all()
+    assert shop.database is not None
+    surroundings = Surroundings(shop["gateway"].url)
+    urls = {name: shop[name].url for name in SHOP}
+    try:
+        yield LabAccess(
+            urls={**urls, "prometheus": surroundings.url, "traffic-generator": surroundings.url},
+            reader_url=shop.database.admin_url,
+            superuser_url=shop.database.admin_url,
+            candidate_url=shop.database.url("candidate"),
+            pids={name: shop[name].process.pid or 0 for name in SHOP},
+        )
+    finally:
+        surroundings.close()
+
+
+@pytest.fixture
+def lab(shop: Shop) -> Iterator[LabAccess]:
+    with a_lab(shop) as lab:
+        yield lab
+
+
+@pytest.fixture
+def healthy(lab: LabAccess) -> Baseline:
+    """The lab's baseline; the load has begun by then."""
+    time.sleep(1)
+    found = baselines.take(lab, routes=routes_of(CARD_DECLINE), rounds=2)
+    assert baselines.unwell(found) == []
+    return found
+
+
+def judged(lab: LabAccess, baseline: Baseline) -> Verdict:
+    return judge(CARD_DECLINE, lab, baseline=baseline, rounds=2, every_s=2.0)
+
+
+def test_a_healthy_shop_passes_a_broken_one_fails_and_what_mends_it_passes(
+    lab: LabAccess, healthy: Baseline, shop: Shop
+) -> None:
+    well = judged(lab, healthy)
+    shop["payment"].mode("card_range_declined")
+    ill = judged(lab, healthy)
+    for step in CARD_DECLINE.mitigations.accepted[0].steps:
+        perform(step, lab)
+    mended = judged(lab, healthy)
+
+    assert well.passed, well.failed
+    assert ill.failed == ("affected POST /api/payment", "affected POST /checkout")
+    assert mended.passed, mended.failed
+
+
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
+def test_a_cheat_fails_and_leaves_nothing_behind(lab: LabAccess, healthy: Baseline, cheat: Cheat) -> None:
+    with cheat.cheating(CARD_DECLINE, lab) as seen:
+        verdict = judged(seen, healthy)
+
+    assert not verdict.passed
+    assert cheat.check in verdict.failed
+    assert baselines.differences(healthy, baselines.take(lab)) == []
+
+
+def test_the_baseline_is_the_same_after_all_was_put_back_and_says_what_is_not_before(
+    lab: LabAccess, healthy: Baseline, shop: Shop
+) -> None:
+    shop["dns"].mode("record_stale")
+    shop["payment"].set(fraud_policy="degraded")
+    show(CARD_DECLINE.red_herrings[0], lab)
+    with lab.as_candidate() as session, session.cursor() as cursor:
+        cursor.execute("CREATE INDEX extra ON profile.users (name)")
+    changed = baselines.take(lab)
+    with Client(token=None) as client:
+        for admin in lab.admins(client).values():
+            admin.restore_baseline()
+    restored = baselines.take(lab)
+
+    different = "\n".join(baselines.differences(healthy, changed))
+    for part in ("records.fraud-api", "settings.payment.fraud_policy", "releases.gateway", "schema_digest"):
+        assert part in different
+    assert changed.digest != healthy.digest
+    assert baselines.differences(healthy, restored) == []
+    assert restored.digest == healthy.digest
+
+
+def test_a_part_of_the_lab_that_does_not_answer_fails_its_check_and_no_other(
+    lab: LabAccess, healthy: Baseline
+) -> None:
+    blind = replace(lab, urls={**lab.urls, "prometheus": "http://127.0.0.1:9"})
+
+    assert judged(blind, healthy).failed == ("services", "rules")
+
+
+@pytest.mark.parametrize("scenario", load_all().values(), ids=lambda one: one.name)
+def test_every_red_herring_can_be_shown_and_hurts_nobody(lab: LabAccess, scenario: Scenario) -> None:
+    for herring in scenario.red_herrings:
+        show(herring, lab)
+
+    health = baselines.measure(lab, routes_of(scenario), rounds=2)
+
+    assert [route for route, found in health.items() if found.error_ratio] == []
