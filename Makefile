@@ -10,8 +10,9 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/setup
+RCA := .venv-rca
 
-.PHONY: help setup lab exam-lab test verify scan run seed load bench clean up down logs ps chaos test-compose run-pipeline
+.PHONY: help setup lab exam-lab test verify verify-scenarios scan run seed load bench rca clean up down logs ps chaos test-compose run-pipeline
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +35,9 @@ verify: $(READY) ## Lint, formatting, types, tests
 	@$(PYTHON) -m mypy
 	@$(MAKE) --no-print-directory test
 
+verify-scenarios: $(READY) ## Prove on the lab that runs (SCENARIO=none make lab) what each scenario says
+	@exec $(VENV)/bin/lab scenario verify all
+
 scan: $(READY) ## Audit the dependencies and the Dockerfile; what cannot be checked is named
 	@exec $(PYTHON) -m scan
 
@@ -48,6 +52,8 @@ load: $(READY) ## Send 50 requests to the profile service and sum up the answers
 
 bench: $(READY) ## Measure start time, memory, latency and overhead
 	@$(PYTHON) -m bench
+
+rca: $(RCA)/.ready ## Put RCAEval into .venv-rca, for `lab rca-baseline` (400 MB)
 
 up: .env ## The whole lab on Docker, until every container is healthy
 	@docker compose up -d --build --wait
@@ -77,7 +83,7 @@ run-pipeline: ## Build, test, scan, bring up, verify, report
 
 clean: ## Stop the lab and remove its data, the caches and .venv
 	@if [ -x $(VENV)/bin/lab ]; then $(VENV)/bin/lab erase --yes; fi
-	@rm -rf .lab .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis $(VENV)
+	@rm -rf .lab .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis $(VENV) $(RCA)
 	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # uv lives in an environment of its own: what it installs must be the lock's content and nothing else.
@@ -113,3 +119,13 @@ $(READY): requirements.lock pyproject.toml
 	printf '%s\n' '#!/bin/sh' 'exec "$(CURDIR)/$(PYTHON)" -P -m lab "$$@"' > $(VENV)/bin/lab; \
 	chmod +x $(VENV)/bin/lab; \
 	touch $@
+
+# An environment of its own: RCAEval needs numpy, pandas and scikit-learn, the lab does not.
+$(RCA)/.ready: requirements-rca.lock | $(READY)
+	@rm -rf $(RCA)
+	@$(PYTHON) -m venv --without-pip $(RCA)
+	@set -e; \
+	mirror=$${PIP_INDEX_URL:-$$($(TOOLS)/bin/python -m pip config get global.index-url 2>/dev/null || true)}; \
+	if [ -n "$$mirror" ] && [ -z "$$UV_DEFAULT_INDEX$$UV_INDEX_URL" ]; then export UV_DEFAULT_INDEX="$$mirror"; fi; \
+	$(TOOLS)/bin/uv pip sync --quiet --python $(RCA)/bin/python --require-hashes --compile-bytecode $<
+	@touch $@

@@ -14,6 +14,7 @@ import typer
 
 from lab import exam, scenario
 from lab.export.commands import export, rca_baseline
+from lab.repeat import repeat
 from lab.tools import commands
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def psql(
     exec_psql(_settings(), arguments or [], admin=admin)
 
 
-for command in (commands.dig, commands.trace, commands.query, commands.mcp, export, rca_baseline):
+for command in (commands.dig, commands.trace, commands.query, commands.mcp, export, rca_baseline, repeat):
     app.command()(command)
 
 

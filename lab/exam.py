@@ -287,6 +287,7 @@ def submit(
 def _wait_for_start(client: "ExamClient", run_id: str) -> dict[str, Any]:
     """Say what the run waits for, until its clock goes."""
     said = None
+    typer.echo("the lab is put back to its baseline and checked ...", err=True)
     while (run := client.get(f"/runs/{run_id}"))["state"] == "waiting":
         if run["trouble"] and run["trouble"] != said:
             said = run["trouble"]

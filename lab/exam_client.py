@@ -64,6 +64,7 @@ class ExamClient:
     def keep_for_candidate(self, run_id: str, token: str) -> Path:
         """Leave the candidate's token where the candidate's commands on this machine find it."""
         file = self._lab.directory / CANDIDATE_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_private(file, json.dumps({"run": run_id, "token": token, "url": self.url}))
         return file
 

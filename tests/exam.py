@@ -68,7 +68,7 @@ class Sitting:
         return [event["kind"] for event in self.read("timeline")["events"]]
 
     def wait_until(
-        self, holds: Callable[[dict[str, Any]], object], *, within_s: float = 30.0
+        self, holds: Callable[[dict[str, Any]], object], *, within_s: float = 60.0
     ) -> dict[str, Any]:
         """The run as soon as this holds of it."""
         ends_at = time.monotonic() + within_s

@@ -1,10 +1,11 @@
 """The metrics of a run as one wide table, asked of Prometheus."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 
@@ -14,8 +15,8 @@ from lab.export.recording import SHOP, MetricFrame
 STEP_S = 5
 """The interval of the scrapes: nothing is known in between."""
 TIMEOUT_S = 30.0
-MAX_POINTS = 10_000
-"""Prometheus gives at most 11,000 points a series."""
+WINDOW_S = 600
+"""So much is asked for at once: a query over a long exam would take longer than Prometheus lets it."""
 
 
 @dataclass(frozen=True)
@@ -34,81 +35,58 @@ class Metric:
     """The label that names the service; processes only have ``job``."""
 
 
-def _ratio(part: str, whole: str) -> str:
-    return f"sum by (service) (rate({part}[15s])) / sum by (service) (rate({whole}[15s]))"
+def _rate(counter: str, *matchers: str, by: str = "service") -> str:
+    """What the services of the shop count per second, over three scrapes."""
+    selected = ",".join((f'service=~"{"|".join(SHOP)}"', *matchers))
+    return f"sum by ({by}) (rate({counter}{{{selected}}}[15s]))"
 
 
-def _quantile(share: float) -> str:
-    buckets = "sum by (service, le) (rate(http_request_duration_seconds_bucket[15s]))"
-    return f"histogram_quantile({share}, {buckets})"
+def _mean(timed: str) -> str:
+    return f"{_rate(f'{timed}_sum')} / {_rate(f'{timed}_count')}"
+
+
+def _share(counter: str, matcher: str) -> str:
+    return f"{_rate(counter, matcher)} / {_rate(counter)}"
+
+
+def _quantile(share: float, timed: str) -> str:
+    return f"histogram_quantile({share}, {_rate(f'{timed}_bucket', by='service, le')})"
 
 
 METRICS = (
-    Metric("workload", "requests/s", "sum by (service) (rate(http_requests_total[15s]))", "zero"),
+    Metric("workload", "requests/s", _rate("http_requests_total"), "zero"),
     # With refusals, of which some are natural: readers drop a column that never moves before the fault.
-    Metric("error", "ratio", _ratio('http_requests_total{status=~"[45].."}', "http_requests_total"), "zero"),
-    Metric(
-        "server-error", "ratio", _ratio('http_requests_total{status=~"5.."}', "http_requests_total"), "zero"
-    ),
-    Metric("latency-50", "s", _quantile(0.5), "hold"),
-    Metric("latency-90", "s", _quantile(0.9), "hold"),
-    Metric(
-        "latency-mean",
-        "s",
-        _ratio("http_request_duration_seconds_sum", "http_request_duration_seconds_count"),
-        "hold",
-    ),
+    Metric("error", "ratio", _share("http_requests_total", 'status=~"[45].."'), "zero"),
+    Metric("server-error", "ratio", _share("http_requests_total", 'status=~"5.."'), "zero"),
+    Metric("latency-50", "s", _quantile(0.5, "http_request_duration_seconds"), "hold"),
+    Metric("latency-90", "s", _quantile(0.9, "http_request_duration_seconds"), "hold"),
+    Metric("latency-mean", "s", _mean("http_request_duration_seconds"), "hold"),
     Metric("cpu", "cores", "sum by (job) (rate(process_cpu_seconds_total[15s]))", "zero", label="job"),
     Metric("mem", "bytes", "sum by (job) (process_resident_memory_bytes)", "hold", label="job"),
-    Metric(
-        "dependency-errors",
-        "calls/s",
-        'sum by (service) (rate(dependency_requests_total{outcome!="ok"}[15s]))',
-        "zero",
-    ),
-    Metric(
-        "dependency-latency",
-        "s",
-        _ratio("dependency_request_duration_seconds_sum", "dependency_request_duration_seconds_count"),
-        "hold",
-    ),
+    Metric("dependency-errors", "calls/s", _rate("dependency_requests_total", 'outcome!="ok"'), "zero"),
+    Metric("dependency-latency", "s", _mean("dependency_request_duration_seconds"), "hold"),
     Metric("pool-used", "connections", "sum by (service) (db_pool_in_use)", "zero"),
     Metric("pool-waiting", "callers", "sum by (service) (db_pool_waiting)", "zero"),
-    Metric("pool-wait", "s", _ratio("db_pool_wait_seconds_sum", "db_pool_wait_seconds_count"), "hold"),
-    Metric("query-time", "s", _ratio("db_query_seconds_sum", "db_query_seconds_count"), "hold"),
-    Metric(
-        "cache-hits", "ratio", _ratio('cache_requests_total{result="hit"}', "cache_requests_total"), "hold"
-    ),
-    Metric(
-        "dns-errors",
-        "answers/s",
-        'sum by (service) (rate(dns_queries_total{rcode!="NOERROR"}[15s]))',
-        "zero",
-    ),
+    Metric("pool-wait", "s", _mean("db_pool_wait_seconds"), "hold"),
+    Metric("query-time", "s", _mean("db_query_seconds"), "hold"),
+    Metric("cache-hits", "ratio", _share("cache_requests_total", 'result="hit"'), "hold"),
+    Metric("dns-errors", "answers/s", _rate("dns_queries_total", 'rcode!="NOERROR"'), "zero"),
 )
-"""The columns of the frame, before the service. RCAEval's names (cpu, mem, latency-90) are used for what it has."""
+"""The columns of the frame, less the service. What RCAEval has a name for (cpu, mem, latency-90) has that."""
 
 
 def read(url: str, *, since: datetime, until: datetime) -> MetricFrame:
-    """The frame of the time between, a row each ``STEP_S``. Raises ``LabError``.
+    """The frame of the time between, a row each ``STEP_S``. ``url`` is Prometheus' base URL.
 
-    ``url`` is Prometheus' base URL. A run too long for Prometheus' limit on points gets a longer step.
+    Raises ``LabError``.
     """
-    start, end = math.ceil(since.timestamp()), math.floor(until.timestamp())
-    step = max(STEP_S, math.ceil((end - start) / MAX_POINTS))
-    times = list(range(start, end + 1, step))
-    places: dict[str, str | int] = {"start": start, "end": end, "step": step}
-    sampled: dict[str, dict[int, float]] = {}
-    empty: dict[str, Literal["zero", "hold"]] = {}
+    times = list(range(math.ceil(since.timestamp()), math.floor(until.timestamp()) + 1, STEP_S))
+    columns: dict[str, list[float]] = {}
     with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:
         for metric in METRICS:
-            window = {"query": metric.expression, **places}
-            for service, points in _matrix(client, window, label=metric.label).items():
-                sampled[f"{service}_{metric.name}"] = points
-                empty[f"{service}_{metric.name}"] = metric.empty
-    return MetricFrame(
-        times, {name: filled(times, sampled[name], empty=empty[name]) for name in sorted(sampled)}
-    )
+            for service, points in _sampled(client, metric, times).items():
+                columns[f"{service}_{metric.name}"] = filled(times, points, empty=metric.empty)
+    return MetricFrame(times, dict(sorted(columns.items())))
 
 
 def filled(
@@ -137,20 +115,28 @@ def unmeasured_for_s(frame: MetricFrame) -> float:
     return math.inf
 
 
-def _matrix(
-    client: httpx.Client, window: Mapping[str, str | int], *, label: str
-) -> dict[str, dict[int, float]]:
-    """The samples of each service of the shop, by time; without those that are not a number."""
+def _sampled(client: httpx.Client, metric: Metric, times: Sequence[int]) -> dict[str, dict[int, float]]:
+    """The samples of each service of the shop by time, without those that are not a number."""
+    found: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    rows = WINDOW_S // STEP_S
+    for first in range(0, len(times), rows):
+        window = times[first : first + rows]
+        for one in _matrix(client, metric.expression, window):
+            service = one["metric"].get(metric.label)
+            samples = {round(float(at)): float(value) for at, value in one["values"]}
+            finite = {at: value for at, value in samples.items() if math.isfinite(value)}
+            if service in SHOP and finite:
+                found[service] |= finite
+    return found
+
+
+def _matrix(client: httpx.Client, expression: str, window: Sequence[int]) -> list[dict[str, Any]]:
+    asked = {"query": expression, "start": window[0], "end": window[-1], "step": STEP_S}
     try:
-        answer = client.get("/api/v1/query_range", params=dict(window))
+        answer = client.get("/api/v1/query_range", params=asked)
     except httpx.HTTPError as error:
         raise LabError(f"prometheus does not answer at {client.base_url}: {error}. Is the lab up?") from error
     if answer.is_error:
         raise LabError(f"prometheus: {answer.status_code}: {answer.text[:300]}")
-    found = {}
-    for one in answer.json()["data"]["result"]:
-        samples = {round(float(at)): float(value) for at, value in one["values"]}
-        finite = {at: value for at, value in samples.items() if math.isfinite(value)}
-        if one["metric"].get(label) in SHOP and finite:
-            found[one["metric"][label]] = finite
-    return found
+    result: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return result

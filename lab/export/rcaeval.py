@@ -110,7 +110,8 @@ def _spans(spans: Iterable[Span]) -> Iterator[tuple[object, ...]]:
 
 def status_code(span: Span) -> object:
     """The answer's HTTP status if it had one, or else 0, and 1 where the span failed."""
-    return span.attributes.get("http.response.status_code") or int(span.status == "error")
+    answered = (span.attributes.get(name) for name in ("http.response.status_code", "http.status_code"))
+    return next(filter(None, answered), int(span.status == "error"))
 
 
 def _micros(at: datetime) -> int:

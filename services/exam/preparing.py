@@ -1,6 +1,7 @@
 """The start of a run: the lab is this run's alone, everything in it at its baseline, nothing left to see."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -33,13 +34,17 @@ class Preparation:
         self._incidents = incidents
         self._restore = restore
         self._check = check
+        self._restored: UUID | None = None
+        """The run for which everything was put back: once is enough, and each time disturbs the shop."""
 
     def __call__(self, row: RunRow, scenario: Scenario) -> str | None:
         """Begin the run; or what it waits for."""
         if self._open_phases():
             return "the lab's schedule ends its phase first"
-        if wrong := self._restore():
-            return "; ".join(wrong)
+        if self._restored != row.id:
+            if wrong := self._restore():
+                return "; ".join(wrong)
+            self._restored = row.id
         world, unwell = self._check(scenario)
         if unwell:
             return "; ".join(unwell)

@@ -65,10 +65,7 @@ def test_a_candidate_is_paged_mitigates_hands_in_and_there_is_a_report(tmp_path:
     file.write_text(yaml.safe_dump(DIAGNOSIS))
     with playing("none", tmp_path, soak_s=5, hold_s=50, LAB_BLIND="true") as lab:
         type_ = Terminal(lab, tmp_path)
-        started = type_(
-            "exam", "start", "payment-dns", "--candidate", "ana", "--minutes", "10", "--soak", "12"
-        )
-        run_id = started.split()[1]
+        run_id = type_("exam", "start", "payment-dns", "--candidate", "ana", "--soak", "12").split()[1]
         assert "left of the run (running)" in type_("exam", "time")
 
         wait_for(lambda: lab.is_paged(service="payment"), within_s=90, show=lab.output)

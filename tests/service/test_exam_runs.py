@@ -1,4 +1,4 @@
-"""Runs of the exam on a real shop: from the start to the grade, through pauses, kills and everything at once."""
+"""Runs of the exam on a real shop: from the start to the grade, through pauses and kills."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +32,12 @@ def exam(shop: Shop, tmp_path: Path) -> Iterator[Exam]:
         shop.start_all()
         shop.start("incident-management", "exam")
         yield Exam(shop["exam"].url)
+
+
+@pytest.fixture
+def bare_exam(shop: Shop) -> Exam:
+    """The exam alone: runs can be made, and begin never."""
+    return Exam(shop.start("exam", **TOKEN).url)
 
 
 def mode_of(shop: Shop, service: str) -> str:
@@ -150,9 +156,9 @@ def test_a_service_that_restarts_in_a_run_stays_broken(
     eventually(lambda: mode_of(shop, "inventory") == "lock_held")
 
 
-def test_one_run_at_a_time_has_the_lab(exam: Exam) -> None:
-    exam.begin("quiet-night")
-    second = exam.create("quiet-night")
+def test_one_run_at_a_time_has_the_lab(bare_exam: Exam) -> None:
+    bare_exam.create("quiet-night").steer("start").raise_for_status()
+    second = bare_exam.create("quiet-night")
 
     refused = second.steer("start")
 
@@ -174,12 +180,14 @@ def test_a_run_waits_for_the_schedule_to_end_its_phase(shop: Shop, exam: Exam) -
     assert sitting.wait_until(lambda run: run["started_at"])["trouble"] is None
 
 
-def test_only_the_examiner_steers_and_only_the_candidate_of_a_run_works_in_it(exam: Exam) -> None:
-    sitting = exam.begin("quiet-night")
+def test_only_the_examiner_steers_and_only_the_candidate_of_a_run_works_in_it(bare_exam: Exam) -> None:
+    sitting = bare_exam.create("quiet-night")
 
     def status(method: str, path: str, token: str | None) -> int:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.request(method, f"{exam.url}/api/v1{path}", headers=headers, trust_env=False).status_code
+        return httpx.request(
+            method, f"{bare_exam.url}/api/v1{path}", headers=headers, trust_env=False
+        ).status_code
 
     examiners = [
         ("GET", "/runs"),
@@ -192,8 +200,8 @@ def test_only_the_examiner_steers_and_only_the_candidate_of_a_run_works_in_it(ex
     assert status("GET", "/my/brief", sitting.token) == 200
 
 
-def test_a_diagnosis_with_an_unknown_word_is_refused_with_the_words_that_there_are(exam: Exam) -> None:
-    sitting = exam.begin("quiet-night")
+def test_a_diagnosis_with_an_unknown_word_is_refused_with_the_words_that_there_are(bare_exam: Exam) -> None:
+    sitting = bare_exam.create("quiet-night")
 
     refused = sitting.my("POST", "submissions", diagnosis={"mechanism": "gremlins"})
 
@@ -201,8 +209,15 @@ def test_a_diagnosis_with_an_unknown_word_is_refused_with_the_words_that_there_a
     assert "record-missing" in refused.text
 
 
-def test_a_blind_run_needs_a_blind_lab(exam: Exam) -> None:
-    refused = exam.create("quiet-night", open=False).steer("start")
+def test_a_random_run_draws_its_scenario_by_the_seed(bare_exam: Exam) -> None:
+    drawn = [bare_exam.create("random", seed=seed).run()["scenario"] for seed in (1, 1, *range(2, 12))]
+
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 2
+
+
+def test_a_blind_run_needs_a_blind_lab(bare_exam: Exam) -> None:
+    refused = bare_exam.create("quiet-night", open=False).steer("start")
 
     assert refused.status_code == 409
     assert "LAB_BLIND=true" in refused.json()["detail"]

@@ -1,0 +1,68 @@
+"""``lab repeat``: the same incidents again and again on the lab that runs, and how alike they were.
+
+Each run is an exam that nobody sits: the fault stays until time is up.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lab.exam_client import ExamClient
+    from services.exam.journal import Journal
+
+NOBODY = "repeatability"
+POLL_S = 1.0
+
+
+def repeat(
+    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios; all of them if left out.")] = None,
+    runs: Annotated[int, typer.Option(min=2, help="How often each is played.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The same for each run.")] = 1,
+    soak: Annotated[float, typer.Option(min=10, help="Healthy seconds before the fault.")] = 30,
+    hold: Annotated[float, typer.Option(min=45, help="Seconds that the fault stays.")] = 75,
+) -> None:
+    """Play scenarios again and again on the lab that runs; say how alike the incidents were.
+
+    The lab must play nothing itself: `SCENARIO=none make lab`. The load that it carries belongs to what is
+    measured, and so does everything else that the machine does meanwhile.
+    """
+    from lab.exam_client import examiner
+    from lab.repeatability import measure, row, told
+    from scenarios.model import load_all
+
+    client = examiner()
+    wanted = {"candidate": NOBODY, "seed": seed, "soak_s": soak, "minutes": (soak + hold) / 60, "open": True}
+    typer.echo("| scenario | runs | to the alert, s | to the page, s | errors | p95, ms | alerts |")
+    typer.echo("| --- | --- | --- | --- | --- | --- | --- |")
+    for scenario in scenarios or load_all():
+        measured = []
+        for number in range(1, runs + 1):
+            measured.append(measure(_played(client, {**wanted, "scenario": scenario})))
+            typer.echo(f"{scenario}: run {number} of {runs}: {told(measured[-1])}", err=True)
+        typer.echo(row(scenario, measured))
+
+
+def _played(client: "ExamClient", wanted: dict[str, object]) -> "Journal":
+    """One run from its start to its journal."""
+    from services.exam.journal import Journal
+
+    run = client.post("/runs", wanted)
+    client.post(f"/runs/{run['id']}/start")
+    for state in _states(client, run["id"]):
+        if state == "graded":
+            break
+    return Journal.model_validate(client.get(f"/runs/{run['id']}/journal"))
+
+
+def _states(client: "ExamClient", run_id: str) -> Iterator[str]:
+    from embedded.errors import LabError
+
+    while True:
+        run = client.get(f"/runs/{run_id}")
+        if run["state"] == "aborted":
+            raise LabError(f"run {run_id} was aborted")
+        yield run["state"]
+        time.sleep(POLL_S)

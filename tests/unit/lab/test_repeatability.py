@@ -1,0 +1,77 @@
+from datetime import timedelta
+
+import pytest
+
+from lab.repeatability import Measured, measure, row, spread
+from scenarios.model import FOLDER, load
+from tests.journals import event, journal
+
+
+def measured(page_s: float | None = 20.0, *, alerts: tuple[str, ...] = ("A of b",)) -> Measured:
+    return Measured(
+        to_alert_s=page_s, to_page_s=page_s, error_ratio=0.5, p95_ms=900, alerts=frozenset(alerts)
+    )
+
+
+def test_a_run_is_measured_from_its_fault_on() -> None:
+    made = journal(
+        load(FOLDER / "payment-dns.yaml"),
+        ended_s=120,
+        events=[
+            event(-5, "alert.fired", alertname="Early", service="payment"),
+            event(31, "alert.fired", alertname="PaymentHighErrorRatio", service="payment"),
+            event(33, "page.sent", incident_id="i"),
+            event(50, "page.sent", incident_id="j"),
+        ],
+    )
+
+    found = measure(made)
+
+    assert (found.to_alert_s, found.to_page_s) == (31, 33)
+    assert (found.error_ratio, found.p95_ms) == (1.0, 900.0)
+    assert found.alerts == {"PaymentHighErrorRatio of payment"}
+
+
+def test_where_no_route_is_affected_all_are_measured() -> None:
+    found = measure(journal(load(FOLDER / "quiet-night.yaml"), ended_s=120))
+
+    assert (found.to_page_s, found.error_ratio, found.p95_ms, found.alerts) == (None, 0.0, 12.0, frozenset())
+
+
+def test_a_run_that_was_too_short_is_refused() -> None:
+    made = journal(load(FOLDER / "payment-dns.yaml"), ended_s=120)
+    late = made.run.model_copy(update={"injected_at": made.run.ended_at + timedelta(seconds=1)})
+
+    with pytest.raises(ValueError, match="no probes 15 s after its fault"):
+        measure(made.model_copy(update={"run": late}))
+
+
+def test_a_row_has_least_median_and_most_and_says_that_the_alerts_are_identical() -> None:
+    said = row("payment-dns", [measured(20), measured(24.5), measured(21)])
+
+    assert said == (
+        "| payment-dns | 3 | 20.0 / 21.0 / 24.5 | 20.0 / 21.0 / 24.5 | 50 / 50 / 50 % | 900 / 900 / 900"
+        " | identical (1) |"
+    )
+
+
+def test_a_row_names_alerts_that_did_not_fire_each_time_and_pages_that_never_came() -> None:
+    said = row("payment-dns", [measured(20), measured(None, alerts=("A of b", "C of d"))])
+
+    assert "20.0 / 20.0 / 20.0 (never: 1)" in said
+    assert said.endswith("| 2 sets; not always: C of d |")
+
+
+def test_a_quiet_night_has_no_alerts_and_no_pages() -> None:
+    said = row("quiet-night", [measured(None, alerts=())] * 2)
+
+    assert "| never | never |" in said
+    assert said.endswith("| none |")
+
+
+def test_a_spread_is_least_median_and_most() -> None:
+    assert (spread([3, 1, 2, 10]).low, spread([3, 1, 2, 10]).median, spread([3, 1, 2, 10]).high) == (
+        1,
+        2.5,
+        10,
+    )
