@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/setup
 RCA := .venv-rca
 
-.PHONY: help setup lab exam-lab test verify verify-scenarios scan run seed load bench rca clean up down logs ps chaos test-compose run-pipeline
+.PHONY: help setup lab exam-lab test verify verify-scenarios agents scan run seed load bench rca clean up down logs ps chaos test-compose run-pipeline
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ verify: $(READY) ## Lint, formatting, types, tests
 
 verify-scenarios: $(READY) ## Prove on the lab that runs (SCENARIO=none make lab) what each scenario says
 	@exec $(VENV)/bin/lab scenario verify all
+
+agents: $(READY) ## Let the reference agent sit every scenario, and two that must fail; half an hour
+	@AGENTS_SIT=all exec $(PYTHON) -m pytest tests/e2e/test_agents.py
 
 scan: $(READY) ## Audit the dependencies and the Dockerfile; what cannot be checked is named
 	@exec $(PYTHON) -m scan

@@ -21,6 +21,9 @@ WHO_BLOCKS = (
     " JOIN pg_stat_activity AS blocking ON blocking.pid = blocker.pid"
     " WHERE blocking.state = 'idle in transaction' GROUP BY 1, 2 ORDER BY 3 DESC"
 )
+FRAUD_UNREACHABLE = (
+    'sum(rate(dependency_requests_total{service="payment", dependency="fraud", outcome="unreachable"}[30s]))'
+)
 PROFILE_SESSIONS = (
     "SELECT state, extract(epoch FROM now() - state_change)::float AS for_s, query FROM pg_stat_activity"
     " WHERE application_name = 'profile' AND state <> 'idle'"
@@ -29,9 +32,10 @@ PROFILE_SESSIONS = (
 
 @dataclass(frozen=True)
 class Normal:
-    """How it was when the agent sat down, before anything was wrong."""
+    """How it was when the agent sat down, as a rule before anything was wrong."""
 
-    fraud_addresses: tuple[str, ...]
+    fraud_address: str | None
+    """None where the name was gone already."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Observed:
     error_share: float
     """Of all requests at the gateway, 0 to 1."""
     fraud_status: str
-    fraud_addresses: tuple[str, ...]
+    fraud_unreachable: bool
+    """Payment finds the fraud check's name, and nobody there."""
     blocker: Blocker | None
     profile_leaks: bool
     """Sessions of the profile service stay idle in transaction."""
@@ -63,7 +68,8 @@ class Observed:
 async def normal(tools: Tools) -> Normal:
     """Look around while all is well."""
     lookup = await tools("lookup_name", name=FRAUD_CHECK)
-    return Normal(_addresses(lookup))
+    is_reached = await value(tools, FRAUD_UNREACHABLE) == 0
+    return Normal(next(iter(_addresses(lookup)), None) if is_reached else None)
 
 
 async def paging_alerts(tools: Tools) -> dict[str, str]:
@@ -89,7 +95,7 @@ async def observe(tools: Tools) -> Observed:
         alerts=frozenset(await paging_alerts(tools)),
         error_share=await value(tools, 'service:http_errors:ratio30s{service="gateway"}'),
         fraud_status=lookup["status"],
-        fraud_addresses=_addresses(lookup),
+        fraud_unreachable=await value(tools, FRAUD_UNREACHABLE) > 0,
         blocker=blocker,
         profile_leaks=leaks,
         profile_scans=scans,

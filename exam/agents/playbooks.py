@@ -55,7 +55,10 @@ class Playbook:
 
 
 async def _put_record(tools: Tools, before: Normal, _seen: Observed) -> str:
-    await tools("put_record", name=FRAUD_CHECK, address=before.fraud_addresses[0], ttl_s=5)
+    if before.fraud_address is None:
+        await tools("change_settings", service="payment", settings={"fraud_policy": "degraded"})
+        return "set payment's fraud policy to degraded, since the right address is not known"
+    await tools("put_record", name=FRAUD_CHECK, address=before.fraud_address, ttl_s=5)
     return f"restored the address record {FRAUD_CHECK} in the zone"
 
 
@@ -114,7 +117,7 @@ PLAYBOOKS = (
     ),
     Playbook(
         found="The name of the fraud check leads to an address at which nobody listens.",
-        applies=lambda before, seen: seen.fraud_addresses != before.fraud_addresses,
+        applies=lambda _before, seen: seen.fraud_unreachable,
         mitigate=_put_record_and_forget,
         component="dns",
         mechanism="record-stale",

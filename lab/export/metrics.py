@@ -131,7 +131,12 @@ def _sampled(client: httpx.Client, metric: Metric, times: Sequence[int]) -> dict
 
 
 def _matrix(client: httpx.Client, expression: str, window: Sequence[int]) -> list[dict[str, Any]]:
-    asked = {"query": expression, "start": window[0], "end": window[-1], "step": STEP_S}
+    asked: dict[str, str | int] = {
+        "query": expression,
+        "start": window[0],
+        "end": window[-1],
+        "step": STEP_S,
+    }
     try:
         answer = client.get("/api/v1/query_range", params=asked)
     except httpx.HTTPError as error:

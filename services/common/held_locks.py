@@ -69,7 +69,6 @@ class HeldLocks:
 
     def _hold(self, session: extensions.connection, parameters: Mapping[str, object]) -> None:
         started_at = _postmaster_started_at(self._dsn)
-        log.info("session.holds_locks", application=self._application_name, backend=session.get_backend_pid())
         while not self._stop.wait(WATCH_EVERY_S):
             # A session that idles in its transaction has nothing to say, unless it is being ended.
             if not io_select.select([session], [], [], 0)[0]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
 from anyio import to_thread
 
 from services.common.held_locks import HeldLocks
@@ -11,6 +12,8 @@ from services.common.ops import OperatorSettings
 from services.inventory.settings import InventoryOperatorSettings
 from services.inventory.stock_take import stock_take
 from services.inventory.store import InventoryStore
+
+log = structlog.get_logger()
 
 
 class InventoryWorld:
@@ -34,6 +37,7 @@ class InventoryWorld:
             return
         job = stock_take(self.store.database.url, on_ended=self._record_that_it_was_ended)
         job.start({"skus": None})
+        log.info("stock_take.counting")
         with self._lock:
             self._job = job
 

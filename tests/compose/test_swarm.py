@@ -29,7 +29,8 @@ CLIENT = """
 import json, socket, time
 
 def every(name, port):
-    return sorted({found[4][0] for found in socket.getaddrinfo("tasks." + name, port, type=socket.SOCK_STREAM)})
+    found = socket.getaddrinfo("tasks." + name, port, type=socket.SOCK_STREAM)
+    return sorted({one[4][0] for one in found})
 
 def read(url, **params):
     return httpx.get(url, params=params, timeout=5, trust_env=False).json()
@@ -60,7 +61,7 @@ print(json.dumps({"replicas": len(replicas), "scraped": scraped(), "statuses": s
 
 
 def stack() -> str:
-    """The stack file without what the race does not need; without virtual addresses where the kernel has none.
+    """The stack file with what the race needs; without virtual addresses where the kernel has none.
 
     Swarm's virtual addresses and published ports are IPVS. A kernel without it still has overlay networks, on
     which a name stands for the addresses of all tasks.
@@ -132,7 +133,10 @@ def test_alerts_at_once_over_three_replicas_that_prometheus_finds_open_one_incid
 
     seen = json.loads(_in_the_network(f"{inspect.getsource(storm)}\nCOUNT = {ALERTS}\n{CLIENT}"))
 
-    assert seen == {"replicas": 3, "scraped": [3], "statuses": {"201": ALERTS}, "alerts": [ALERTS]}
+    statuses = seen.pop("statuses")
+    assert seen == {"replicas": 3, "scraped": [3], "alerts": [ALERTS]}
+    # One that had to wait long for its incident is answered 202, and is in it all the same.
+    assert sum(statuses.values()) == ALERTS and statuses.keys() <= {"201", "202"}
 
 
 def _in_the_network(script: str) -> str:

@@ -80,6 +80,7 @@ def test_a_candidate_is_paged_mitigates_hands_in_and_there_is_a_report(tmp_path:
         type_("exam", "submit", str(file), "--final")
         wait_for(lambda: "graded" in type_("exam", "status"), within_s=60, show=lab.output)
         type_("exam", "report", "--output", str(report))
+        type_("export", run_id, "--format", "rcaeval", "--output", str(tmp_path))
         told = leaks(tmp_path / "lab" / "logs")
 
     found = json.loads(report.read_text())
@@ -93,6 +94,9 @@ def test_a_candidate_is_paged_mitigates_hands_in_and_there_is_a_report(tmp_path:
     assert len(found["journal"]["signals"]) >= 10
     assert (tmp_path / "lab" / "reports" / f"{run_id}.html").exists()
     assert told == []
+    case = json.loads((tmp_path / "firedrill_dns_record-missing_1" / "metrics.json").read_text())
+    assert min(value for _, value in case["gateway_workload"][3:]) > 0
+    assert max(value for _, value in case["payment_dependency-errors"]) > 0.5
 
 
 def health(lab: Lab) -> str:

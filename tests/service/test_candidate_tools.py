@@ -223,7 +223,7 @@ def mcp_over_http(shop: Shop, tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_over_http_the_candidates_token_opens_the_tools(
-    mcp_over_http: tuple[str, str], eventually: Callable[[Callable[[], object]], None]
+    mcp_over_http: tuple[str, str], eventually: Callable[..., None]
 ) -> None:
     url, token = mcp_over_http
 
@@ -241,5 +241,5 @@ def test_over_http_the_candidates_token_opens_the_tools(
         ):
             return (await client.call_tool("brief", {})).structured_content
 
-    eventually(refuses_strangers)
+    eventually(refuses_strangers, within_s=90.0)
     assert asyncio.run(brief())["state"] == "created"

@@ -11,7 +11,8 @@ INSERT INTO telemetry.signals (signal_id, timestamp, received_at, service, level
 VALUES (gen_random_uuid(), %s, %s, 'payment', 'ERROR', %s, '{"status": 503}')
 """
 SPAN = """
-INSERT INTO telemetry.spans (trace_id, span_id, received_at, service, name, kind, status, started_at, duration_ms)
+INSERT INTO telemetry.spans
+    (trace_id, span_id, received_at, service, name, kind, status, started_at, duration_ms)
 VALUES (%s, %s, %s, 'payment', 'POST /api/payment', 'server', 'error', %s, 12.5)
 """
 

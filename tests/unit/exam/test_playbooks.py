@@ -10,12 +10,12 @@ from exam.agents.playbooks import PLAYBOOKS, choose
 from scenarios.model import load_all
 from services.exam.diagnosis import COMPONENTS, Diagnosis
 
-BEFORE = Normal(fraud_addresses=("127.0.0.1",))
+BEFORE = Normal(fraud_address="127.0.0.1")
 NOTHING = Observed(
     alerts=frozenset({"GatewayHighErrorRatio"}),
     error_share=0.1,
     fraud_status="NOERROR",
-    fraud_addresses=("127.0.0.1",),
+    fraud_unreachable=False,
     blocker=None,
     profile_leaks=False,
     profile_scans=False,
@@ -27,8 +27,8 @@ PROFILE_PAGES = replace(NOTHING, alerts=frozenset({"ProfileHighLatency", "Gatewa
 @pytest.mark.parametrize(
     ("seen", "mechanism", "trigger"),
     [
-        (replace(NOTHING, fraud_status="NXDOMAIN", fraud_addresses=()), "record-missing", "zone-change"),
-        (replace(NOTHING, fraud_addresses=("127.0.0.9",)), "record-stale", "zone-change"),
+        (replace(NOTHING, fraud_status="NXDOMAIN"), "record-missing", "zone-change"),
+        (replace(NOTHING, fraud_unreachable=True), "record-stale", "zone-change"),
         (replace(NOTHING, blocker=Blocker(7, "stock-take")), "lock-held", "batch-job"),
         (replace(NOTHING, blocker=Blocker(7, "back-office")), "lock-held", "manual-session"),
         (replace(PROFILE_PAGES, profile_leaks=True, profile_scans=True), "several-regressions", "release"),
