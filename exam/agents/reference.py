@@ -29,7 +29,7 @@ async def solve(tools: Tools, *, watch_s: float = WATCH_S) -> None:
     """Sit one exam from the brief to the final submission."""
     before = await normal(tools)
     if not await _is_paged(tools, within_s=watch_s):
-        await _leave_alone(tools, watched_s=watch_s)
+        await _leave_alone(tools, pages=frozenset())
         return
     began = datetime.now(UTC)
     await _take_incidents(tools)
@@ -39,7 +39,10 @@ async def solve(tools: Tools, *, watch_s: float = WATCH_S) -> None:
     )
     playbook, seen = await _understand(tools, before)
     if playbook is None:
-        await _give_up(tools, seen)
+        # What went by itself, without a sign of a cause, was none.
+        await (
+            _give_up(tools, seen) if await paging_alerts(tools) else _leave_alone(tools, pages=seen.alerts)
+        )
         return
     say(playbook.found)
     references = await evidence(
@@ -141,8 +144,9 @@ def _diagnosis(
     }
 
 
-async def _leave_alone(tools: Tools, *, watched_s: float) -> None:
-    """Nothing pages: say so, with what was looked at, and change nothing."""
+async def _leave_alone(tools: Tools, *, pages: frozenset[str]) -> None:
+    """Nothing pages, or no longer: say so, with what was looked at, and change nothing."""
+    went = ", ".join(sorted(pages)) or "none"
     await tools("run_sql", statement=WHAT_RUNS)
     await tools("query_metrics", promql=GATEWAY_ERRORS)
     await tools("post_status_update", text="All is well: no errors beyond the usual. Nothing was changed.")
@@ -151,7 +155,7 @@ async def _leave_alone(tools: Tools, *, watched_s: float) -> None:
         "mechanism": "none",
         "trigger": "none",
         "evidence": [{"kind": "metric", "ref": GATEWAY_ERRORS}, {"kind": "query", "ref": WHAT_RUNS}],
-        "summary": f"No alert fired in {watched_s:.0f} seconds; errors, latency and traffic are as usual.",
+        "summary": f"No alert fires (went by itself: {went}); the shop is as usual.",
         "impact": "No customer is affected beyond the usual 402 and 404.",
         "mitigation": "Nothing was changed, since nothing is wrong.",
     }

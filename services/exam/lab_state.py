@@ -23,9 +23,9 @@ class LabState:
 
     def check(self, scenario: Scenario) -> tuple[JsonValue, list[str]]:
         """The baseline, and a line for each thing that keeps the lab from being a healthy start."""
-        firing = [f"alert {one} still fires" for one in self._prometheus.firing()]
-        if firing:
-            return None, firing
+        alerts = [f"alert {one} is active" for one in self._prometheus.active_alerts()]
+        if alerts:
+            return None, alerts
         found = baseline.take(self._lab, routes=oracle.routes_of(scenario))
         return found.model_dump(mode="json"), baseline.unwell(found)
 

@@ -43,7 +43,7 @@ class Prometheus:
 
     def restarts(self, service: str, *, since: datetime, until: datetime) -> list[datetime]:
         """When processes of a service began between the two moments; by the metric that each exposes."""
-        query = f'process_start_time_seconds{{service="{service}"}}'
+        query = f'process_start_time_seconds{{job="{service}"}}'
         began = {
             value
             for _labels, points in self._range(query, since=since, until=until)
@@ -59,14 +59,10 @@ class Prometheus:
         except InvalidExpression as error:
             return str(error)
 
-    def firing(self) -> list[str]:
-        """The alerts that fire now: ``name of service``."""
+    def active_alerts(self) -> list[str]:
+        """The alerts that fire now, or soon will if nothing changes: ``name of service``."""
         alerts = self._answer("/api/v1/alerts")["data"]["alerts"]
-        return sorted(
-            f"{one['labels'].get('alertname')} of {one['labels'].get('service')}"
-            for one in alerts
-            if one["state"] == "firing"
-        )
+        return sorted(f"{one['labels'].get('alertname')} of {one['labels'].get('service')}" for one in alerts)
 
     def _range(
         self, expression: str, *, since: datetime, until: datetime
