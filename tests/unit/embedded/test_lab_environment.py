@@ -88,9 +88,7 @@ def test_peers_are_found_where_their_ports_say() -> None:
 def test_services_ship_to_the_labs_own_telemetry_unless_the_user_says_otherwise() -> None:
     def destinations(**user: str) -> tuple[str, ...]:
         shop = shop_environment(settings({"TELEMETRY_PORT": "9006", **user}), database_url=SHOP_URL)
-        return tuple(
-            shop[name] for name in ("SENTRY_DSN", "OTEL_EXPORTER_OTLP_ENDPOINT", "PRODSENTINEL_URL")
-        )
+        return tuple(shop[name] for name in ("SENTRY_DSN", "OTEL_EXPORTER_OTLP_ENDPOINT", "PRODSENTINEL_URL"))
 
     own = "http://127.0.0.1:9006"
     assert destinations() == ("http://lab@127.0.0.1:9006/1", own, own)
