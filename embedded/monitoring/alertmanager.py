@@ -23,6 +23,7 @@ from prometheus_client import Counter
 from embedded.monitoring import told
 from embedded.monitoring.alerts import Alert
 from embedded.monitoring.messages import WebhookAlert, WebhookMessage, ended, message, shown
+from services.common.patience import answer_within
 
 log = structlog.get_logger()
 
@@ -178,8 +179,7 @@ class Notifier:
     async def _post(self, news: WebhookMessage) -> tuple[str, float]:
         """Post once; why it has to be tried again, if it has to, and after how many seconds at least."""
         try:
-            async with asyncio.timeout(POST_TIMEOUT_S):
-                answer = await self._client.post(self._url, json=news, timeout=None)
+            answer = await answer_within(POST_TIMEOUT_S, self._client, "POST", self._url, json=news)
         except TimeoutError:
             return f"no answer within {POST_TIMEOUT_S:g} s", 0.0
         except httpx.HTTPError as error:

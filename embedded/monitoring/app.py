@@ -148,9 +148,10 @@ def new_client() -> httpx.AsyncClient:
     """A client that opens a connection for each request.
 
     A server that closes idle ones after as long as a scrape's interval would
-    now and then close one just as it is used, and look down.
+    now and then close one just as it is used, and look down. Without a limit:
+    a scrape that is given up while it connects keeps its place in the pool.
     """
-    limits = httpx.Limits(max_keepalive_connections=0)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
 
 

@@ -16,10 +16,15 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from services.common import deadline, metrics
 from services.common.breaker import CircuitBreaker
 from services.common.errors import DeadlineExceeded, Unavailable
+from services.common.patience import answer_within
 
 INTERNAL_DOMAIN = "internal.corp"
 DNS_TIMEOUT_S = 0.8
 """Shorter than the fraud check's own deadline, so that a server that is down shows as what it is."""
+
+
+KEPT = 20
+"""Idle connections that a client keeps to a service."""
 
 
 class NameNotResolved(httpx.ConnectError):
@@ -35,7 +40,7 @@ class InternalNames(httpx.AsyncHTTPTransport):
     """
 
     def __init__(self, dns_server: str) -> None:
-        super().__init__(verify=trusted_authorities(), limits=httpx.Limits(max_keepalive_connections=0))
+        super().__init__(verify=trusted_authorities(), limits=_limits(kept=0))
         host, _, port = dns_server.rpartition(":")
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         self._server = (host, int(port))
@@ -88,10 +93,18 @@ def trusted_authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
+def _limits(*, kept: int) -> httpx.Limits:
+    """As many connections as there are calls: their number is bounded by their deadlines.
+
+    A call that waits for a place in httpcore's pool and gives up may leave the place taken for ever.
+    """
+    return httpx.Limits(max_connections=None, max_keepalive_connections=kept)
+
+
 def new_client(*, names: InternalNames | None = None) -> httpx.AsyncClient:
     """A client whose calls carry the trace; ``names`` knows those under ``internal.corp``."""
     client = httpx.AsyncClient(
-        transport=names or httpx.AsyncHTTPTransport(verify=trusted_authorities()),
+        transport=names or httpx.AsyncHTTPTransport(verify=trusted_authorities(), limits=_limits(kept=KEPT)),
         trust_env=False,
         follow_redirects=False,
     )
@@ -139,16 +152,16 @@ class Dependency:
         sent = {**(headers or {}), deadline.HEADER: str(int(budget_s * 1000)), **_request_id()}
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(budget_s):
-                answer = await self._client.request(
-                    method,
-                    self._base_url + path,
-                    json=json,
-                    content=content,
-                    params=params,
-                    headers=sent,
-                    timeout=None,
-                )
+            answer = await answer_within(
+                budget_s,
+                self._client,
+                method,
+                self._base_url + path,
+                json=json,
+                content=content,
+                params=params,
+                headers=sent,
+            )
         except TimeoutError as error:
             self._failed("timeout")
             raise DeadlineExceeded(f"{self.name}: no answer within {budget_s:.2f} s") from error
