@@ -81,8 +81,17 @@ test-compose: $(READY) ## Test the lab on Docker: scenarios, chaos, containers t
 run-pipeline: ## Build, test, scan, bring up, verify, report
 	@exec ./run-pipeline.sh
 
+# The example's passwords are known to everybody; the candidate's own is meant to be.
 .env:
-	@cp .env.example .env
+	@umask 077; while IFS= read -r line; do \
+	    secret=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n'); \
+	    case "$$line" in \
+	        CANDIDATE_DB_PASSWORD=*) ;; \
+	        *_PASSWORD=?*) line="$${line%%=*}=$$secret";; \
+	        '# EXAMINER_TOKEN=') line="EXAMINER_TOKEN=$$secret";; \
+	    esac; \
+	    printf '%s\n' "$$line"; \
+	done <.env.example >.env
 
 clean: ## Stop the lab and remove its data, the caches and .venv
 	@if [ -x $(VENV)/bin/lab ]; then $(VENV)/bin/lab erase --yes; fi

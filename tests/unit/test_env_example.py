@@ -3,12 +3,15 @@
 import importlib
 import importlib.util
 import re
+import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
@@ -138,3 +141,17 @@ def test_compose_hands_every_variable_on_to_the_service_that_reads_it(compose: d
 
 def test_a_password_has_no_default_in_the_compose_file() -> None:
     assert {name for name, value in used_by_compose().items() if "PASSWORD" in name and value} == set()
+
+
+def test_make_writes_a_settings_file_whose_secrets_nobody_else_knows(tmp_path: Path) -> None:
+    for name in ("Makefile", ".env.example"):
+        shutil.copy(PROJECT / name, tmp_path)
+
+    subprocess.run(["make", "-s", ".env"], cwd=tmp_path, check=True)
+
+    example, written = dotenv_values(PROJECT / ".env.example"), dotenv_values(tmp_path / ".env")
+    changed = {name for name in written if written[name] != example.get(name)}
+    secrets = {name for name in example if name.endswith("_PASSWORD")} - {"CANDIDATE_DB_PASSWORD"}
+    assert changed == secrets | {"EXAMINER_TOKEN"}
+    assert len({written[name] for name in changed}) == len(changed)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
