@@ -125,7 +125,7 @@ def test_an_edited_zone_file_is_answered_from_at_once(
 ) -> None:
     assert addresses(shop) == ["127.0.0.1"]
 
-    replace_in(zone_file, "fraud-api   IN A    127.0.0.1", "fraud-api   IN A    127.0.0.9")
+    replace_in(zone_file, "fraud-api 0 IN A    127.0.0.1", "fraud-api 0 IN A    127.0.0.9")
 
     assert addresses(shop) == ["127.0.0.9"]
 
@@ -171,7 +171,7 @@ def test_a_zone_file_that_was_broken_and_mended_is_read_again(
     zone_file.write_text("(")
     addresses(shop)
 
-    zone_file.write_text(whole.replace("fraud-api   IN A    127.0.0.1", "fraud-api   IN A    127.0.0.9"))
+    zone_file.write_text(whole.replace("fraud-api 0 IN A    127.0.0.1", "fraud-api 0 IN A    127.0.0.9"))
 
     assert addresses(shop) == ["127.0.0.9"]
 

@@ -304,7 +304,7 @@ def test_a_blind_schedule_prints_nothing_that_names_the_answer(
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("SCENARIO", "incident-c", "cycle, none, incident-b, inventory-timeout, payment-dns, quiet-night"),
+        ("SCENARIO", "incident-c", "cycle, none, card-decline, connection-leak"),
         ("SCENARIO_HOLD_S", "-1", "SCENARIO_HOLD_S='-1'"),
         ("PROFILE_URL", "profile:8000", "PROFILE_URL='profile:8000'"),
         ("EXAM_DATABASE_URL", "secret@nowhere", "EXAM_DATABASE_URL=***: "),
