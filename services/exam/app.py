@@ -55,6 +55,7 @@ def examiner_routes(settings: ExamSettings) -> APIRouter:
         dependencies=[Depends(examiner_gate(settings.examiner_token))],
         responses=_GUARDED,
         tags=["examiner"],
+        include_in_schema=not settings.lab_blind,
     )
 
     @router.post("", status_code=201)

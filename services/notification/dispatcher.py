@@ -40,6 +40,9 @@ class Dispatcher:
         self._receivers = receivers
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
+        for channel in receivers:
+            # There from the start: a series that begins with its first delivery shows no increase by it.
+            notification_delivery.labels(channel)
         self._under_way: dict[Channel, set[asyncio.Task[None]]] = {channel: set() for channel in receivers}
         self._breakers = {one.name: _closed_breaker() for of in receivers.values() for one in of}
         self._claiming = Poller("notification.claim", self._claim_due, every_s=POLL_S)
