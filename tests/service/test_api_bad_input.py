@@ -407,7 +407,7 @@ def test_an_unknown_mode_is_a_422_with_the_known_ones(ask: Any, mode: str) -> No
     answer = ask("payment", "POST", f"/admin/failure-mode/{httpx.URL(f'/{mode}').path.strip('/')}")
 
     assert answer.status_code == 422
-    assert answer.json()["detail"].endswith("known: decline, none")
+    assert answer.json()["detail"].endswith("known: account_locked, card_range_declined, decline, none")
 
 
 # --- SQL in strings

@@ -148,13 +148,14 @@ def test_a_blind_service_without_a_token_tells_nobody_its_mode(shop: Shop, name:
 def test_no_secret_is_in_a_log_a_metric_or_an_answer(
     shop: Shop, lab_database: LabDatabase, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
-    for role in ("shop", "platform"):
+    roles = {spec.role for spec in SERVICES}
+    for role in roles:
         with lab_database.connect("postgres").cursor() as cursor:
             cursor.execute(f"ALTER ROLE {role} PASSWORD '{DATABASE_PASSWORD}'")
     try:
         seen = "".join(_answers_to_trouble(shop, lab_database, tmp_path))
     finally:
-        for role in ("shop", "platform"):
+        for role in roles:
             with lab_database.connect("postgres").cursor() as cursor:
                 cursor.execute(f"ALTER ROLE {role} PASSWORD '{role}' LOGIN")
     logs = "".join(file.read_text() for file in tmp_path.glob("*.log"))
