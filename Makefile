@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/setup
 RCA := .venv-rca
 
-.PHONY: help setup lab exam-lab test verify verify-scenarios agents scan run seed load bench rca clean up down logs ps chaos test-compose run-pipeline
+.PHONY: help setup lab exam-lab test verify verify-scenarios agents test-live scan run seed load bench rca clean up down logs ps chaos test-compose run-pipeline
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,10 @@ verify-scenarios: $(READY) ## Prove on the lab that runs (SCENARIO=none make lab
 	@exec $(VENV)/bin/lab scenario verify all
 
 agents: $(READY) ## Let the reference agent sit every scenario, and two that must fail; half an hour
-	@AGENTS_SIT=all exec $(PYTHON) -m pytest tests/e2e/test_agents.py
+	@AGENTS_SIT=all exec $(PYTHON) -m pytest tests/live/test_agents.py
+
+test-live: $(READY) ## Test agents and proofs on whole labs: minutes each, on a machine that does nothing else
+	@exec $(PYTHON) -m pytest tests/live
 
 scan: $(READY) ## Audit the dependencies and the Dockerfile; what cannot be checked is named
 	@exec $(PYTHON) -m scan
