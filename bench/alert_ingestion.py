@@ -28,7 +28,8 @@ from sqlalchemy.pool import NullPool
 
 import database
 from bench.figure import Figure
-from embedded.postgres import Server, free_port, running, wheel_binaries
+from embedded.free_ports import free_port
+from embedded.postgres import Server, running, wheel_binaries
 from services.common.catalog import service
 from services.common.serving import serve
 

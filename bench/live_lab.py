@@ -18,7 +18,7 @@ import psutil
 
 from bench.figure import Figure
 from embedded.environment import PORT_VARIABLES
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 
 PROJECT = Path(__file__).parents[1]
 START_DEADLINE_S = 60

@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from bench.figure import Figure
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 
 ROUNDS = 6
 REQUESTS_A_ROUND = 1500

@@ -22,7 +22,8 @@ from sqlalchemy.engine import make_url
 
 import database
 from bench.figure import Figure
-from embedded.postgres import free_port, running
+from embedded.free_ports import free_port
+from embedded.postgres import running
 from services.common.catalog import service
 from services.common.serving import serve
 

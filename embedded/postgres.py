@@ -16,7 +16,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import time
@@ -34,6 +33,7 @@ import psycopg2
 from psycopg2 import sql
 
 from embedded.errors import LabError
+from embedded.free_ports import free_port
 from embedded.guard import die_with_parent, guarding
 
 SUPERUSER = "postgres"
@@ -333,13 +333,6 @@ def running(directory: Path, *, port: int = 0, durable: bool = True) -> Iterator
             guard.forget(child.pid)
             if not durable:
                 server.erase()
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wheel_binaries() -> Path:

@@ -16,7 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 import database
-from embedded.postgres import Server, free_port, running
+from embedded.free_ports import free_port
+from embedded.postgres import Server, running
 from embedded.processes import child_main
 from services.common.catalog import SERVICES, service
 

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 import database
 from embedded.environment import PORT_VARIABLES
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 from services.common.catalog import PROMETHEUS, service
 
 PROJECT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import httpx
 import yaml
 from dotenv import dotenv_values
 
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 from services.common.catalog import SERVICES
 
 PROJECT = Path(__file__).parents[2]

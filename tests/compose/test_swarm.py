@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 from tests import storm
 from tests.compose.engine import EXAMPLE, PROJECT, docker, port_variables, wait_for, why_no_engine
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 import yaml
 
+from embedded.free_ports import free_port
 from embedded.monitoring.settings import RULES
-from embedded.postgres import free_port
 from monitoring.grafana import check
 from services.common.catalog import SERVICES
 from tests.lab import PROJECT, Lab, playing, wait_for

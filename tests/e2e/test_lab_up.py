@@ -17,7 +17,8 @@ import psycopg2
 import pytest
 
 from embedded import state
-from embedded.postgres import Server, free_port
+from embedded.free_ports import free_port
+from embedded.postgres import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY_LAB = Path(__file__).with_name("embedded_tiny_lab.py")

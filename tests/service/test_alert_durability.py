@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 import database
-from embedded.postgres import Server, free_port
+from embedded.free_ports import free_port
+from embedded.postgres import Server
 from tests.conftest import LabDatabase, Shop, _shop
 from tests.receiver import Received, receiving
 from tests.storm import ALERTS, post_all

@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from sqlalchemy import text
 
 from embedded.errors import LabError
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 from lab.tools.database import Database
 from lab.tools.incidents import Incidents
 from lab.tools.metrics import Metrics

@@ -16,7 +16,8 @@ import pytest
 
 from embedded import ROOT
 from embedded.errors import LabError
-from embedded.postgres import Server, free_port, reachable, running
+from embedded.free_ports import free_port
+from embedded.postgres import Server, reachable, running
 
 
 @pytest.fixture

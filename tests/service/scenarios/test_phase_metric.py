@@ -2,7 +2,7 @@
 
 import httpx
 
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 from scenarios.model import load_all
 from scenarios.phase_metric import exposed
 from scenarios.records import Phase

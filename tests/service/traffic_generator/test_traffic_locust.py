@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from embedded.free_ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 GENERATOR = ROOT / "traffic-generator"
@@ -149,12 +150,6 @@ def wait_for(condition: Callable[[], bool], *, within_s: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def page(port: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from embedded import ROOT
-from embedded.postgres import free_port
+from embedded.free_ports import free_port
 from embedded.processes import child_main
 from services.common.catalog import SERVICES
 from tests.service.embedded.monitoring.conftest import Exporter, Receiver

@@ -22,6 +22,7 @@ import httpx
 import pytest
 import yaml
 
+from embedded.free_ports import free_port
 from embedded.monitoring.app import new_client
 from embedded.monitoring.promql import Moment, QueryError, Scalar, read
 from embedded.monitoring.promql.nodes import Instant
@@ -30,7 +31,6 @@ from embedded.monitoring.scrape import Scraper
 from embedded.monitoring.settings import RULES
 from embedded.monitoring.store import Labels, Store, labels_of
 from embedded.monitoring.targets import Target
-from embedded.postgres import free_port
 from monitoring.grafana.queries import PROMETHEUS as DASHBOARDS_PROMETHEUS
 from monitoring.grafana.queries import Chosen, filled_in, queries, read_dashboards
 from tests.service.embedded.monitoring.conftest import Exporter, exporting

@@ -5,12 +5,12 @@ import socket
 
 import pytest
 
+from embedded.free_ports import free_port
 from embedded.monitoring import scrape
 from embedded.monitoring.app import new_client
 from embedded.monitoring.scrape import Outcome, Scraper
 from embedded.monitoring.store import NAME, Selector, Store
 from embedded.monitoring.targets import Target
-from embedded.postgres import free_port
 from tests.service.embedded.monitoring.conftest import Exporter
 
 LOOKBACK_MS = 300_000

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from embedded.free_ports import free_port
 from embedded.monitoring import alertmanager
 from embedded.monitoring.alertmanager import RESTORED_FOR_S, Notifier
 from embedded.monitoring.alerts import Alert
 from embedded.monitoring.app import new_client
 from embedded.monitoring.store import labels_of
-from embedded.postgres import free_port
 from tests.service.embedded.monitoring.conftest import Receiver, receiving
 
 FIRED_MS = 1_700_000_000_000
