@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from monitoring.grafana import check
 from scenarios.model import load_all
 from tests.compose.engine import ComposeLab, wait_for
 from tests.storm import post_all
@@ -82,6 +83,19 @@ def test_a_scenario_pages_within_a_minute_opens_no_other_incident_and_resolves(
     assert opened <= expected
 
 
+def test_every_query_of_every_dashboard_finds_something(
+    lab: ComposeLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What Grafana would ask, after three incidents that were resolved."""
+    lab.resolve_all()
+    password = lab.environment["OBSERVER_DB_PASSWORD"]
+    postgres = f"postgresql://observer:{password}@127.0.0.1:{lab.port('POSTGRES_PORT')}/firedrill"
+
+    code = check.main(["--prometheus", lab.url("prometheus"), "--postgres", postgres, "--within", "60"])
+
+    assert code == 0, capsys.readouterr().out
+
+
 def test_a_cause_is_quiet_while_its_symptom_pages(lab: ComposeLab) -> None:
     """Over the three scenarios before: causes fired in Prometheus, and next to none came to ingestion."""
     causes = lab.psql("SELECT count(*) FROM incident.alerts WHERE severity IN ('medium', 'low')")
@@ -103,8 +117,6 @@ def test_alertmanager_that_dies_in_a_fault_pages_when_it_is_back(lab: ComposeLab
     lab.start("alertmanager")
 
     wait_for(partial(is_paged, lab, service="payment"), within_s=60, what="payment pages")
-    wait_for(lambda: lab.psql(PHASE) == "rest", within_s=HOLD_S + 20, what="the fault is taken back")
-    wait_for(partial(is_quiet, lab), within_s=90, what="no alert fires any more")
 
 
 @pytest.mark.parametrize("victim", ["alert-ingestion", "incident-management", "postgres"])

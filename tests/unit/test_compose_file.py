@@ -80,6 +80,12 @@ def test_only_the_proxy_sees_the_engines_socket(services: dict[str, Any]) -> Non
     assert [n for n, one in services.items() if "docker.sock" in str(one.get("volumes"))] == ["socket-proxy"]
 
 
+def test_whoever_reads_the_logs_sees_neither_the_schedules_nor_the_exams(services: dict[str, Any]) -> None:
+    assert "label=firedrill.logs=shown" in services["dozzle"]["environment"]["DOZZLE_FILTER"].split(",")
+    hidden = {name for name, one in services.items() if one["labels"]["firedrill.logs"] != "shown"}
+    assert hidden == {"schedule", "exam"}
+
+
 def test_every_chaos_file_breaks_what_its_scenario_breaks() -> None:
     for file in sorted((PROJECT / "chaos").glob("*.yml")):
         faults = load(f"scenarios/{file.stem}.yaml")["faults"]
