@@ -27,7 +27,7 @@ exam-lab: $(READY) ## Start the lab for an exam: blind, and nothing breaks but w
 
 test: $(READY) ## Run the tests; ARGS="-k name" runs some
 	@if [ -n "$(ARGS)" ]; then exec $(PYTHON) -m pytest $(ARGS); fi; \
-	$(PYTHON) -m pytest tests/e2e && $(PYTHON) -m pytest -n 2 --ignore=tests/e2e
+	exec $(PYTHON) -m pytest -n 2 --dist loadgroup
 
 verify: $(READY) ## Lint, formatting, types, tests
 	@$(PYTHON) -m ruff check .
@@ -39,9 +39,9 @@ verify-scenarios: $(READY) ## Prove on the lab that runs (SCENARIO=none make lab
 	@exec $(VENV)/bin/lab scenario verify all
 
 agents: $(READY) ## Let the reference agent sit every scenario, and two that must fail; half an hour
-	@AGENTS_SIT=all exec $(PYTHON) -m pytest tests/live/test_agents.py
+	@AGENTS_SIT=all exec $(PYTHON) -m pytest tests/e2e/test_agents.py
 
-test-live: $(READY) ## Test agents and proofs on whole labs: minutes each, on a machine that does nothing else
+test-live: $(READY) ## Test what `lab scenario verify` proves: minutes, on a machine that does nothing else
 	@exec $(PYTHON) -m pytest tests/live
 
 scan: $(READY) ## Audit the dependencies and the Dockerfile; what cannot be checked is named

@@ -14,15 +14,14 @@ from psycopg2 import extensions
 
 from scenarios.admin import Client, ServiceAdmin
 from scenarios.model import MODES
+from services.common.addresses import own_url
 from services.common.catalog import (
     POSTGRES_PORT,
     PROMETHEUS,
     SERVICES,
     TRAFFIC_GENERATOR,
     TRAFFIC_GENERATOR_PORT,
-    Service,
 )
-from services.common.client import INTERNAL_DOMAIN
 
 ADMINISTERED = ("dns", "fraud", "inventory", "profile", "payment", "gateway")
 """The shop, in the order in which it is put back: those that others call come first."""
@@ -136,7 +135,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> LabAccess:
     ``EXAM_DATABASE_URL``, or else ``DATABASE_URL``, is the URL of the role ``examiner``.
     """
     database_url = environ.get("EXAM_DATABASE_URL") or environ.get("DATABASE_URL")
-    urls = {service.name: _address(service, environ) for service in (*SERVICES, PROMETHEUS)}
+    urls = {service.name: own_url(service, environ) for service in (*SERVICES, PROMETHEUS)}
     traffic_port = environ.get("TRAFFIC_GENERATOR_PORT") or TRAFFIC_GENERATOR_PORT
     urls[TRAFFIC_GENERATOR] = environ.get("TRAFFIC_GENERATOR_URL") or f"http://127.0.0.1:{traffic_port}"
     password = environ.get("CANDIDATE_DB_PASSWORD") or "candidate"
@@ -151,17 +150,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> LabAccess:
         candidate_url=f"postgresql://candidate:{password}@{place}/{name}",
         fraud_address=_numeric(environ.get("FRAUD_ADDRESS") or "127.0.0.1"),
     )
-
-
-def _address(service: Service, environ: Mapping[str, str]) -> str:
-    """Where a service is itself, whatever the lab's own DNS says of its name."""
-    prefix = service.variable_prefix
-    own_port = f"http://127.0.0.1:{environ.get(service.port_variable) or service.port}"
-    url = environ.get(f"{prefix}_DIRECT_URL") or environ.get(f"{prefix}_URL") or own_port
-    parts = urlsplit(url)
-    if (parts.hostname or "").endswith(f".{INTERNAL_DOMAIN}"):
-        return f"http://127.0.0.1:{parts.port or service.port}"
-    return url.rstrip("/")
 
 
 def _place(database_url: str) -> str:

@@ -63,9 +63,9 @@ class Lab:
         answer = httpx.get(f"{self.url('incident-management')}/api/v1/incidents", trust_env=False)
         return list(answer.raise_for_status().json()["items"])
 
-    def is_paged(self, *, service: str) -> bool:
-        """Whether a critical incident of a service is assigned, and its page was accepted for delivery."""
-        found = [i for i in self.incidents() if (i["service"], i["severity"]) == (service, "critical")]
+    def is_paged(self, *, service: str, severity: str = "critical") -> bool:
+        """Whether an incident of a service is assigned, and its page was accepted for delivery."""
+        found = [i for i in self.incidents() if (i["service"], i["severity"]) == (service, severity)]
         if not found or not found[0]["assigned_to"]:
             return False
         pages = httpx.get(f"{self.url('notification-service')}/api/v1/notifications", trust_env=False)

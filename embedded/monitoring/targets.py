@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from services.common.catalog import SERVICES, TRAFFIC_GENERATOR, Service
-from services.common.client import INTERNAL_DOMAIN
-
-LOCALHOST = "127.0.0.1"
+from services.common.addresses import own_url
+from services.common.catalog import SERVICES, TRAFFIC_GENERATOR
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,6 @@ def targets(environment: Mapping[str, str]) -> tuple[Target, ...]:
 
     And the load, where ``TRAFFIC_GENERATOR_URL`` says that there is one.
     """
-    services = [Target(service.name, f"{_base_url(service, environment)}/metrics") for service in SERVICES]
+    services = [Target(service.name, f"{own_url(service, environment)}/metrics") for service in SERVICES]
     load = environment.get("TRAFFIC_GENERATOR_URL")
     return (*services, *([Target(TRAFFIC_GENERATOR, f"{load.rstrip('/')}/metrics")] if load else []))
-
-
-def _base_url(service: Service, environment: Mapping[str, str]) -> str:
-    url = environment.get(f"{service.variable_prefix}_URL") or f"http://{LOCALHOST}:{service.port}"
-    parts = urlsplit(url)
-    if (parts.hostname or "").endswith(f".{INTERNAL_DOMAIN}"):
-        # Whether a service is up must not depend on the lab's own DNS, which breaks on purpose.
-        return f"http://{LOCALHOST}:{parts.port or service.port}"
-    return url.rstrip("/")

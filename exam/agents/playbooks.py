@@ -5,6 +5,7 @@ A playbook is chosen by what is observed, never by a scenario's name.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from exam.agents.observations import FRAUD_CHECK, PROFILE_SESSIONS, WHO_BLOCKS, Normal, Observed
 from exam.agents.tools import Tools
@@ -26,6 +27,7 @@ END_SESSION = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE pid = {pid} AND state = 'idle in transaction'"
 )
+ERRORS_OF_INVENTORY = 'service:http_errors:ratio30s{service="inventory"}'
 ERRORS_OF_PAYMENT = 'service:http_errors:ratio30s{service="payment"}'
 ERRORS_OF_PROFILE = 'service:http_errors:ratio30s{service="profile"}'
 LATENCY_OF_PROFILE = 'service:http_request_duration_seconds:p95_30s{service="profile"}'
@@ -33,7 +35,7 @@ LATENCY_OF_PROFILE = 'service:http_request_duration_seconds:p95_30s{service="pro
 Mitigation = Callable[[Tools, Normal, Observed], Awaitable[str]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Playbook:
     """One kind of incident: how it is recognised, what is said about it, what is done."""
 
@@ -44,7 +46,7 @@ class Playbook:
     component: str
     mechanism: str
     trigger: str
-    severity: str
+    severity: str = "critical"
     suffering: str
     """The service whose log lines and traces show it."""
     affected: tuple[str, ...]
@@ -99,36 +101,42 @@ _INVENTORY_IS_WELL = ("inventory", "Its reservations answer as fast as before, w
 _PAYMENT_IS_WELL = ("payment", "Payments succeed at the usual rate; its release changed a message only.")
 _PROFILE_IS_WELL = ("profile", "Profiles answer as before: no errors, and the usual latency.")
 
+_fraud_check_is_not_found = partial(
+    Playbook,
+    component="dns",
+    trigger="zone-change",
+    suffering="payment",
+    affected=(PAYMENT, REFUND),
+    healthy=(PROFILE, TRANSACTIONS, BALANCE),
+    ruled_out=(_FRAUD_IS_WELL, _INVENTORY_IS_WELL),
+    metric=ERRORS_OF_PAYMENT,
+    statement=RECENT_PAYMENTS,
+)
+
+_profile_is_released_broken = partial(
+    Playbook,
+    mitigate=_roll_back_profile,
+    component="profile",
+    trigger="release",
+    suffering="profile",
+    affected=(PROFILE,),
+    healthy=(PAYMENT, REFUND, TRANSACTIONS, STATS),
+    ruled_out=(_PAYMENT_IS_WELL, _INVENTORY_IS_WELL),
+    statement=PROFILE_SESSIONS,
+)
+
 PLAYBOOKS = (
-    Playbook(
+    _fraud_check_is_not_found(
         found="The name of the fraud check is gone from DNS.",
         applies=lambda _before, seen: seen.fraud_status == "NXDOMAIN",
         mitigate=_put_record,
-        component="dns",
         mechanism="record-missing",
-        trigger="zone-change",
-        severity="critical",
-        suffering="payment",
-        affected=(PAYMENT, REFUND),
-        healthy=(PROFILE, TRANSACTIONS, BALANCE),
-        ruled_out=(_FRAUD_IS_WELL, _INVENTORY_IS_WELL),
-        metric=ERRORS_OF_PAYMENT,
-        statement=RECENT_PAYMENTS,
     ),
-    Playbook(
+    _fraud_check_is_not_found(
         found="The name of the fraud check leads to an address at which nobody listens.",
         applies=lambda _before, seen: seen.fraud_unreachable,
         mitigate=_put_record_and_forget,
-        component="dns",
         mechanism="record-stale",
-        trigger="zone-change",
-        severity="critical",
-        suffering="payment",
-        affected=(PAYMENT, REFUND),
-        healthy=(PROFILE, TRANSACTIONS, BALANCE),
-        ruled_out=(_FRAUD_IS_WELL, _INVENTORY_IS_WELL),
-        metric=ERRORS_OF_PAYMENT,
-        statement=RECENT_PAYMENTS,
     ),
     Playbook(
         found="The stock-taking job holds row locks, and reservations wait for it.",
@@ -137,12 +145,11 @@ PLAYBOOKS = (
         component="inventory",
         mechanism="lock-held",
         trigger="batch-job",
-        severity="critical",
         suffering="inventory",
         affected=(PAYMENT, CHECKOUT),
         healthy=(PROFILE, TRANSACTIONS, REFUND),
         ruled_out=(_FRAUD_IS_WELL, _PROFILE_IS_WELL),
-        metric='service:http_errors:ratio30s{service="inventory"}',
+        metric=ERRORS_OF_INVENTORY,
         statement=WHO_BLOCKS,
     ),
     Playbook(
@@ -152,7 +159,6 @@ PLAYBOOKS = (
         component="payment",
         mechanism="lock-held",
         trigger="manual-session",
-        severity="critical",
         suffering="payment",
         affected=(PAYMENT, REFUND, CHECKOUT, TRANSACTIONS, BALANCE),
         healthy=(PROFILE,),
@@ -160,50 +166,24 @@ PLAYBOOKS = (
         metric=ERRORS_OF_PAYMENT,
         statement=WHO_BLOCKS,
     ),
-    Playbook(
+    _profile_is_released_broken(
         found="The release of profile leaks sessions, reads past the cache and scans for each user.",
         applies=lambda _before, seen: _profile_pages(seen) and seen.profile_leaks and seen.profile_scans,
-        mitigate=_roll_back_profile,
-        component="profile",
         mechanism="several-regressions",
-        trigger="release",
-        severity="critical",
-        suffering="profile",
-        affected=(PROFILE,),
-        healthy=(PAYMENT, REFUND, TRANSACTIONS, STATS),
-        ruled_out=(_PAYMENT_IS_WELL, _INVENTORY_IS_WELL),
         metric=ERRORS_OF_PROFILE,
-        statement=PROFILE_SESSIONS,
     ),
-    Playbook(
+    _profile_is_released_broken(
         found="The release of profile does not give its database sessions back.",
         applies=lambda _before, seen: _profile_pages(seen) and seen.profile_leaks,
-        mitigate=_roll_back_profile,
-        component="profile",
         mechanism="connection-leak",
-        trigger="release",
-        severity="critical",
-        suffering="profile",
-        affected=(PROFILE,),
-        healthy=(PAYMENT, REFUND, TRANSACTIONS, STATS),
-        ruled_out=(_PAYMENT_IS_WELL, _INVENTORY_IS_WELL),
         metric=ERRORS_OF_PROFILE,
-        statement=PROFILE_SESSIONS,
     ),
-    Playbook(
+    _profile_is_released_broken(
         found="The release of profile finds users by an expression that no index covers.",
         applies=lambda _before, seen: _profile_pages(seen) and seen.profile_scans,
-        mitigate=_roll_back_profile,
-        component="profile",
         mechanism="missing-index",
-        trigger="release",
         severity="high",
-        suffering="profile",
-        affected=(PROFILE,),
-        healthy=(PAYMENT, REFUND, TRANSACTIONS, STATS),
-        ruled_out=(_PAYMENT_IS_WELL, _INVENTORY_IS_WELL),
         metric=LATENCY_OF_PROFILE,
-        statement=PROFILE_SESSIONS,
     ),
     Playbook(
         found="The acquirer refuses the cards of one range.",
@@ -212,7 +192,6 @@ PLAYBOOKS = (
         component="payment",
         mechanism="card-range-declined",
         trigger="partner-change",
-        severity="critical",
         suffering="payment",
         affected=(PAYMENT, CHECKOUT),
         healthy=(PROFILE, REFUND, TRANSACTIONS, BALANCE),

@@ -11,29 +11,26 @@ from monitoring.grafana.blocks import (
     promql,
     timeline,
 )
-
-CUSTOMERS = 'service=~"$service",route!~"/(health|metrics|docs|openapi.json|ops/.*|admin/.*)"'
-"""The requests that the rules count too: not those of probes and operators."""
+from monitoring.grafana.expressions import CUSTOMERS, RELEASES, quantile, rate, share
 
 
-def _rate(by: str) -> str:
-    return f"sum by ({by}) (rate(http_requests_total{{{CUSTOMERS}}}[$interval]))"
+def _requests(by: str) -> str:
+    return rate("http_requests_total", by=by, of=CUSTOMERS)
 
 
 def _error_ratio(by: str) -> str:
-    failed = f'sum by ({by}) (rate(http_requests_total{{{CUSTOMERS},status=~"5.."}}[$interval]))'
-    return f"({failed} or {_rate(by)} * 0) / ({_rate(by)} > 0)"
+    failed = rate("http_requests_total", by=by, of=f'{CUSTOMERS},status=~"5.."')
+    return share(failed, _requests(by))
 
 
-def _latency(quantile: float, by: str) -> str:
-    buckets = f"sum by ({by}, le) (rate(http_request_duration_seconds_bucket{{{CUSTOMERS}}}[$interval]))"
-    return f"histogram_quantile({quantile:g}, {buckets})"
+def _latency(wanted: float, by: str) -> str:
+    return quantile(wanted, "http_request_duration_seconds", by=by, of=CUSTOMERS)
 
 
 _BY_SERVICE = (
     lines(
         "Requests of each service",
-        promql(_rate("service"), "{{service}}"),
+        promql(_requests("service"), "{{service}}"),
         good="steady",
         unit="reqps",
         width=8,
@@ -63,7 +60,7 @@ _BY_SERVICE = (
 _BY_ROUTE = (
     lines(
         "Requests of each route",
-        promql(_rate("service, method, route"), "{{service}} {{method}} {{route}}"),
+        promql(_requests("service, method, route"), "{{service}} {{method}} {{route}}"),
         good="the same mix as before",
         unit="reqps",
         width=8,
@@ -96,8 +93,7 @@ _DEPENDENCIES = (
     lines(
         "What calls to dependencies come to",
         promql(
-            "sum by (service, dependency, outcome)"
-            ' (rate(dependency_requests_total{service=~"$service"}[$interval]))',
+            rate("dependency_requests_total", by="service, dependency, outcome"),
             "{{service}} → {{dependency}}: {{outcome}}",
         ),
         good="ok, and few rejected",
@@ -108,8 +104,7 @@ _DEPENDENCIES = (
     lines(
         "Time of a call to a dependency, p95",
         promql(
-            "histogram_quantile(0.95, sum by (service, dependency, le)"
-            ' (rate(dependency_request_duration_seconds_bucket{service=~"$service"}[$interval])))',
+            quantile(0.95, "dependency_request_duration_seconds", by="service, dependency"),
             "{{service}} → {{dependency}}",
         ),
         good="below 250 ms",
@@ -129,7 +124,7 @@ _DEPENDENCIES = (
 
 _RELEASES = timeline(
     "Release that serves",
-    promql('max by (service, release) (build_info{service=~"$service"})', "{{service}} {{release}}"),
+    promql(RELEASES, "{{service}} {{release}}"),
     good="one for each service, and no change just before an alert",
     states=(("1", "serves", "blue"),),
 )

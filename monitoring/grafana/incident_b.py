@@ -11,26 +11,17 @@ from monitoring.grafana.blocks import (
     promql,
     timeline,
 )
+from monitoring.grafana.expressions import CUSTOMERS, OF_SERVICE, RELEASES, quantile, rate, share
 
-OF_SERVICE = '{service=~"$service"}'
-
-
-def _per_service(metric: str) -> str:
-    return f"sum by (service) (rate({metric}{OF_SERVICE}[$interval]))"
-
-
-def _quantile(quantile: float, histogram: str) -> str:
-    buckets = f"sum by (service, le) (rate({histogram}_bucket{OF_SERVICE}[$interval]))"
-    return f"histogram_quantile({quantile:g}, {buckets})"
-
+_LOOK_UPS = rate("cache_requests_total", by="service")
+_HITS = rate("cache_requests_total", by="service", of=f'{OF_SERVICE},result="hit"')
+_STATEMENTS = rate("db_query_seconds_count", by="service")
+_REQUESTS = rate("http_requests_total", by="service")
 
 _CACHE = (
     lines(
         "Cache look-ups",
-        promql(
-            f"sum by (service, result) (rate(cache_requests_total{OF_SERVICE}[$interval]))",
-            "{{service}} {{result}}",
-        ),
+        promql(rate("cache_requests_total", by="service, result"), "{{service}} {{result}}"),
         good="mostly hits",
         unit="reqps",
         stacked=True,
@@ -38,21 +29,14 @@ _CACHE = (
     ),
     lines(
         "Share of look-ups that hit",
-        promql(
-            '(sum by (service) (rate(cache_requests_total{service=~"$service",result="hit"}[$interval]))'
-            f" or {_per_service('cache_requests_total')} * 0) / ({_per_service('cache_requests_total')} > 0)",
-            "{{service}}",
-        ),
+        promql(share(_HITS, _LOOK_UPS), "{{service}}"),
         good="above 70% once it is warm",
         unit="percentunit",
         width=8,
     ),
     lines(
         "Statements for each request",
-        promql(
-            f"{_per_service('db_query_seconds_count')} / ({_per_service('http_requests_total')} > 0)",
-            "{{service}}",
-        ),
+        promql(f"{_STATEMENTS} / ({_REQUESTS} > 0)", "{{service}}"),
         good="steady, and well below 1 with a warm cache",
         unit="short",
         width=8,
@@ -62,17 +46,17 @@ _CACHE = (
 _POOL = (
     lines(
         "Connections of the pool",
-        promql(f"sum by (service) (db_pool_size{OF_SERVICE})", "{{service}} size"),
-        promql(f"sum by (service) (db_pool_in_use{OF_SERVICE})", "{{service}} in use", ref="B"),
-        promql(f"sum by (service) (db_pool_waiting{OF_SERVICE})", "{{service}} waiting", ref="C"),
+        promql(f"sum by (service) (db_pool_size{{{OF_SERVICE}}})", "{{service}} size"),
+        promql(f"sum by (service) (db_pool_in_use{{{OF_SERVICE}}})", "{{service}} in use", ref="B"),
+        promql(f"sum by (service) (db_pool_waiting{{{OF_SERVICE}}})", "{{service}} waiting", ref="C"),
         good="in use below size, nobody waiting",
         unit="short",
         width=8,
     ),
     lines(
         "Wait for a connection",
-        promql(_quantile(0.95, "db_pool_wait_seconds"), "{{service}} p95"),
-        promql(_quantile(0.5, "db_pool_wait_seconds"), "{{service}} p50", ref="B"),
+        promql(quantile(0.95, "db_pool_wait_seconds"), "{{service}} p95"),
+        promql(quantile(0.5, "db_pool_wait_seconds"), "{{service}} p50", ref="B"),
         good="p95 below 20 ms",
         unit="s",
         limit=0.25,
@@ -80,8 +64,8 @@ _POOL = (
     ),
     lines(
         "Time of a statement",
-        promql(_quantile(0.95, "db_query_seconds"), "{{service}} p95"),
-        promql(_quantile(0.5, "db_query_seconds"), "{{service}} p50", ref="B"),
+        promql(quantile(0.95, "db_query_seconds"), "{{service}} p95"),
+        promql(quantile(0.5, "db_query_seconds"), "{{service}} p50", ref="B"),
         good="p95 below 50 ms",
         unit="s",
         limit=0.25,
@@ -129,11 +113,7 @@ _SESSIONS = (
 _SYMPTOMS = (
     lines(
         "Answers by status",
-        promql(
-            'sum by (service, status) (rate(http_requests_total{service=~"$service",'
-            'route!~"/(health|metrics|docs|openapi.json|ops/.*|admin/.*)"}[$interval]))',
-            "{{service}} {{status}}",
-        ),
+        promql(rate("http_requests_total", by="service, status", of=CUSTOMERS), "{{service}} {{status}}"),
         good="no 5xx",
         unit="reqps",
         stacked=True,
@@ -141,7 +121,7 @@ _SYMPTOMS = (
     ),
     lines(
         "Latency, p95",
-        promql(f"service:http_request_duration_seconds:p95_30s{OF_SERVICE}", "{{service}}"),
+        promql(f"service:http_request_duration_seconds:p95_30s{{{OF_SERVICE}}}", "{{service}}"),
         good="below 250 ms",
         unit="s",
         limit=1,
@@ -151,7 +131,7 @@ _SYMPTOMS = (
 
 _RELEASE = timeline(
     "Release that serves",
-    promql(f"max by (service, release) (build_info{OF_SERVICE})", "{{service}} {{release}}"),
+    promql(RELEASES, "{{service}} {{release}}"),
     good="no change just before an alert",
     states=(("1", "serves", "blue"),),
     height=5,

@@ -33,7 +33,6 @@ from services.alert_ingestion.schemas import (
 from services.alert_ingestion.settings import AlertSettings
 from services.alert_ingestion.store import Alerts, bound_waiting
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import TooManyRequests, Unavailable, responses
@@ -231,7 +230,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             running=(openings.running, intake.running),
         ),

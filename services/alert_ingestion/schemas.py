@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.common.fields import ServiceName, Severity
+from services.common.pages import Page
 
 MAX_LABELS = 64
 MAX_MESSAGE = 2000
@@ -73,13 +74,8 @@ class Alert(BaseModel):
     resolved_at: datetime | None
 
 
-class AlertPage(BaseModel):
+class AlertPage(Page[Alert]):
     """Alerts, newest first; ``next_offset`` is null on the last page."""
-
-    items: list[Alert]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class WebhookResult(BaseModel):

@@ -185,12 +185,7 @@ class Alerts:
             )
         with self._database.transaction() as db:
             rows = db.execute(query).all()
-        return AlertPage(
-            items=[Alert.model_validate(row) for row in rows[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(rows) > limit else None,
-        )
+        return AlertPage.of(rows, limit=limit, offset=offset)
 
 
 def _note_down_end(db: Connection, incident_id: UUID, *, source: str, message: str) -> None:

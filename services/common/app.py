@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import sentry_sdk
 import structlog
 from anyio import to_thread
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
@@ -35,9 +35,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.common import deadline, logs, metrics, sentry, tracing
 from services.common.admin import TokenGate
 from services.common.body_limit import BodyLimit
+from services.common.catalog import BASELINE_RELEASE
 from services.common.database import Database
 from services.common.errors import Forbidden, ServiceError, Unavailable, responses
 from services.common.failure_modes import NONE, ModeSwitch, discover
+from services.common.fields import OperatorName
 from services.common.ops import RESTART, OperatorModel, OperatorSettings, SettingsView, patch_model
 from services.common.settings import ServiceSettings
 from services.common.signals import SignalShipper
@@ -84,14 +86,14 @@ class ModeChange(ModeView):
 class ServiceParts:
     """What a service hands to the app factory.
 
-    ``release`` is asked at each scrape and event; ``restore`` puts the world
-    (an index, a record) back to its baseline; ``running`` is entered while the
-    service serves.
+    ``release`` is asked at each scrape and event, and the baseline's unless a
+    service has releases that differ; ``restore`` puts the world (an index, a
+    record) back to its baseline; ``running`` is entered while the service serves.
     """
 
     name: str
     settings: ServiceSettings
-    release: Callable[[], str]
+    release: Callable[[], str] = lambda: BASELINE_RELEASE
     database: Database | None = None
     needs_database: bool = True
     operator: OperatorSettings[Any] | None = None
@@ -448,7 +450,7 @@ def _common_routes(
     @router.patch("/ops/settings", responses=responses(503))
     def change_settings(
         change: patch,  # type: ignore[valid-type]
-        x_actor: Annotated[str, Header(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")] = "operator",
+        x_actor: OperatorName = "operator",
     ) -> SettingsView:
         """Change operator settings; ``null`` takes one back. ``X-Actor`` goes into the audit table."""
         operator.change(change.model_dump(exclude_unset=True, mode="json"), actor=x_actor)  # type: ignore[attr-defined]
@@ -458,7 +460,7 @@ def _common_routes(
     @router.post("/ops/restart", status_code=202, responses=responses(403, 503))
     def restart(
         ending: BackgroundTasks,
-        x_actor: Annotated[str, Header(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")] = "operator",
+        x_actor: OperatorName = "operator",
     ) -> Restart:
         """End this service once it has answered; whoever started it starts it again."""
         if settings.env != "demo":

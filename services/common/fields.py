@@ -23,6 +23,8 @@ Actor = Annotated[
         description="Who does this; goes into the timeline.",
     ),
 ]
+OperatorName = Annotated[str, Header(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+"""Who changes what operators may change, as one word; goes into the audit table."""
 Limit = Annotated[int, Query(ge=1, le=200, description="Rows of a page.")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000, description="Rows before the page.")]
 

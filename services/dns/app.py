@@ -5,13 +5,13 @@ from ipaddress import IPv4Address
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, FastAPI, Header, Path, Request
+from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.app import NoSettings, ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.database import Database
 from services.common.errors import NotFound, responses
+from services.common.fields import OperatorName
 from services.common.ops import OperatorSettings
 from services.dns import failure_modes, server
 from services.dns.failure_modes import record_missing
@@ -57,7 +57,7 @@ def put_record(
     name: RecordName,
     record: AddressRecord,
     request: Request,
-    x_actor: Annotated[str, Header(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")] = "operator",
+    x_actor: OperatorName = "operator",
 ) -> NamedRecord:
     """Put an address record into the zone, in the place of the name's other ones."""
     zone = _zone(request)
@@ -88,7 +88,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             needs_database=False,
             operator=OperatorSettings(NAME, NoSettings(), database=database),

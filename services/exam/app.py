@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import JsonValue
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.database import Database
 from services.common.errors import responses
 from services.common.fields import Limit, Offset
@@ -196,7 +195,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             running=(lambda: _conducting(parts, settings),),
         ),

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from services.common.fields import Line, Prose
+from services.common.pages import Page
 from services.exam.diagnosis import Diagnosis
 from services.exam.journal import EndedBy, Event, Submission
 
@@ -77,13 +78,8 @@ class CreatedRun(Run):
     token: str
 
 
-class RunPage(BaseModel):
+class RunPage(Page[Run]):
     """Runs, newest first; ``next_offset`` is null on the last page."""
-
-    items: list[Run]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class Timeline(BaseModel):

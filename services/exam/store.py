@@ -16,7 +16,7 @@ from services.common.errors import Conflict, NotFound
 from services.exam.diagnosis import Diagnosis
 from services.exam.journal import EndedBy, Event, EventKind, Probe, Submission
 from services.exam.run_clock import RunClock
-from services.exam.schemas import ACTIVE, UNDER_WAY, NewRun, Run, RunPage, State
+from services.exam.schemas import ACTIVE, UNDER_WAY, NewRun, RunPage, State
 from services.exam.tables import events, probes, runs, submissions
 
 EXAMINER = "examiner"
@@ -97,9 +97,7 @@ class Runs:
         query = select(*_COLUMNS).order_by(runs.c.created_at.desc(), runs.c.id)
         with self._database.transaction() as db:
             found = db.execute(query.limit(limit + 1).offset(offset)).mappings().all()
-        items = [Run.model_validate(RunRow(**row)) for row in found[:limit]]
-        next_offset = offset + limit if len(found) > limit else None
-        return RunPage(items=items, limit=limit, offset=offset, next_offset=next_offset)
+        return RunPage.of([RunRow(**row) for row in found], limit=limit, offset=offset)
 
     def active(self) -> RunRow | None:
         """The run that has the lab now, if one has."""

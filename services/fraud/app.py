@@ -7,7 +7,6 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.settings import ServiceSettings
 
 NAME = "fraud"
@@ -46,7 +45,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=ServiceSettings(failure_mode="none"),
-            release=lambda: BASELINE_RELEASE,
             needs_database=False,
         ),
         router,

@@ -6,16 +6,16 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, FastAPI, Header, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from httpx import Response as Answer
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common import deadline, triggers
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import Forbidden, Unprocessable, UpstreamFailed, responses
+from services.common.fields import IdempotencyKey
 from services.common.ops import OperatorSettings
 from services.gateway.settings import GatewayOperatorSettings, GatewaySettings
 
@@ -39,7 +39,6 @@ _FORWARDED_ANSWER_HEADERS = ("content-type", "x-failure-mode", "retry-after")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 PAYMENT_FAILED = "the payment failed"
-IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
 CHECKOUT_ERRORS = responses(402, 403, 404, 409, 500, 503, 504)
 
 
@@ -228,7 +227,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             needs_database=False,
             operator=OperatorSettings(NAME, GatewayOperatorSettings(), database=database),

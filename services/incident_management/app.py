@@ -7,7 +7,6 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from prometheus_client import REGISTRY
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import responses
@@ -166,7 +165,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             running=(outbox.running,),
         ),

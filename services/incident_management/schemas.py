@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from services.common.fields import Line, Prose, ServiceName, Severity
+from services.common.fields import IDEMPOTENCY_KEY, Line, Prose, ServiceName, Severity
+from services.common.pages import Page
 
 Status = Literal["open", "acknowledged", "in_progress", "resolved"]
 STATUSES: tuple[Status, ...] = ("open", "acknowledged", "in_progress", "resolved")
@@ -29,7 +30,7 @@ class NewIncident(BaseModel):
 class KeyedIncident(NewIncident):
     """An incident to be, of a batch: the same key again is the same incident."""
 
-    idempotency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
+    idempotency_key: Annotated[str, Field(pattern=f"^{IDEMPOTENCY_KEY.pattern}$")]
 
 
 class IncidentBatch(BaseModel):
@@ -151,13 +152,8 @@ class IncidentDetail(Incident):
     has_postmortem: bool
 
 
-class IncidentPage(BaseModel):
+class IncidentPage(Page[Incident]):
     """Incidents, newest first; ``next_offset`` is null on the last page."""
-
-    items: list[Incident]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class IncidentMetrics(BaseModel):

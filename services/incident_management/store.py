@@ -94,12 +94,7 @@ class Incidents:
             query = query.where(i.service == service)
         with self._database.transaction() as db:
             rows = db.execute(query).all()
-        return IncidentPage(
-            items=[Incident.model_validate(row) for row in rows[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(rows) > limit else None,
-        )
+        return IncidentPage.of(rows, limit=limit, offset=offset)
 
     def incident(self, incident_id: UUID) -> Incident:
         """One incident; ``NotFound`` if there is none."""

@@ -6,7 +6,6 @@ from fastapi import APIRouter, FastAPI, Path, Request
 
 from services.common import deadline, triggers
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.database import Database
 from services.common.errors import DeadlineExceeded, responses
 from services.common.ops import OperatorSettings
@@ -77,7 +76,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             operator=operator,
             failure_modes=failure_modes,

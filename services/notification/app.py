@@ -10,7 +10,6 @@ from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Query, Request
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.client import new_client
 from services.common.database import Database
 from services.common.errors import responses
@@ -111,7 +110,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             running=(dispatching,),
         ),

@@ -19,7 +19,6 @@ from services.notification.receivers import not_set_up
 from services.notification.schemas import (
     Channel,
     NewNotification,
-    Notification,
     NotificationDetail,
     NotificationPage,
     Status,
@@ -240,12 +239,7 @@ class Outbox:
                 query = query.where(column == wanted)
         with self._database.transaction() as db:
             found = db.execute(query.limit(limit + 1).offset(offset)).all()
-        return NotificationPage(
-            items=[Notification.model_validate(row) for row in found[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(found) > limit else None,
-        )
+        return NotificationPage.of(found, limit=limit, offset=offset)
 
     def _accepted_before(self, db: Connection, key: str, request_hash: str) -> Accepted | None:
         d = deliveries.c

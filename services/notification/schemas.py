@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.fields import Line
+from services.common.pages import Page
 
 Channel = Literal["console", "email", "webhook", "chat"]
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
@@ -81,10 +82,5 @@ class NotificationDetail(Notification):
     attempts: list[Attempt]
 
 
-class NotificationPage(BaseModel):
+class NotificationPage(Page[Notification]):
     """Notifications, newest first; ``next_offset`` is null on the last page."""
-
-    items: list[Notification]
-    limit: int
-    offset: int
-    next_offset: int | None

@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import responses
@@ -172,7 +171,6 @@ def create_app(clock: Clock = utc_now) -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             running=(escalator.running,),
         ),

@@ -187,12 +187,7 @@ class Escalations:
             query = query.where(escalations.c.incident_id == incident_id)
         with self._database.transaction() as db:
             rows = db.execute(query.limit(limit + 1).offset(offset)).all()
-        return EscalationList(
-            items=[Escalation.model_validate(row) for row in rows[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(rows) > limit else None,
-        )
+        return EscalationList.of(rows, limit=limit, offset=offset)
 
     def _last_steps(self, incident_ids: Sequence[str]) -> Mapping[str, LastStep]:
         e = escalations.c

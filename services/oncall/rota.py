@@ -69,12 +69,7 @@ class Rota:
             query = query.where(schedules.c.team == team)
         with self._database.transaction() as db:
             rows = db.execute(query.limit(limit + 1).offset(offset)).all()
-        return ScheduleList(
-            items=[Schedule.model_validate(row) for row in rows[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(rows) > limit else None,
-        )
+        return ScheduleList.of(rows, limit=limit, offset=offset)
 
     def remove_schedule(self, schedule_id: UUID) -> None:
         """Remove a schedule; the one made before it is in force again, or the default.
@@ -115,12 +110,7 @@ class Rota:
             query = query.where(overrides.c.team == team)
         with self._database.transaction() as db:
             rows = db.execute(query.limit(limit + 1).offset(offset)).all()
-        return OverrideList(
-            items=[Override.model_validate(row) for row in rows[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(rows) > limit else None,
-        )
+        return OverrideList.of(rows, limit=limit, offset=offset)
 
     def remove_override(self, override_id: UUID) -> None:
         """Take an override back; raises ``NotFound``."""

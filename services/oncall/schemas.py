@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from services.common.pages import Page
 from services.oncall.rotation import HandoffRotation, Rotation, WeeklyRotation
 from services.oncall.timeline import Source
 
@@ -137,13 +138,8 @@ class Schedule(BaseModel):
         )
 
 
-class ScheduleList(BaseModel):
+class ScheduleList(Page[Schedule]):
     """Schedules, the one made last first; ``next_offset`` is null on the last page."""
-
-    items: list[Schedule]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class OnCall(BaseModel):
@@ -229,13 +225,8 @@ class OverrideReceipt(Override):
     overlaps: list[UUID]
 
 
-class OverrideList(BaseModel):
+class OverrideList(Page[Override]):
     """Overrides, the one made last first; ``next_offset`` is null on the last page."""
-
-    items: list[Override]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class Level(BaseModel):
@@ -312,13 +303,8 @@ class Escalation(BaseModel):
     settled_at: datetime | None
 
 
-class EscalationList(BaseModel):
+class EscalationList(Page[Escalation]):
     """Steps, the latest first; ``next_offset`` is null on the last page."""
-
-    items: list[Escalation]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class OpenIncident(BaseModel):

@@ -83,12 +83,7 @@ class Accounts:
             query = query.where(transactions.c.status == status)
         with self._database.transaction() as db:
             found = db.execute(query.limit(limit + 1).offset(offset)).all()
-        return TransactionPage(
-            items=[Transaction.model_validate(row) for row in found[:limit]],
-            limit=limit,
-            offset=offset,
-            next_offset=offset + limit if len(found) > limit else None,
-        )
+        return TransactionPage.of(found, limit=limit, offset=offset)
 
     def stats(self) -> Stats:
         """Counts over the last fifteen minutes."""

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.client import Dependency, InternalNames, new_client
 from services.common.database import Database
 from services.common.errors import responses
+from services.common.fields import IdempotencyKey, Limit, Offset
 from services.common.ops import OperatorSettings
 from services.payment import failure_modes
 from services.payment.accounts import Accounts
@@ -36,12 +36,6 @@ NAME = "payment"
 POOL_SIZE = 20
 
 PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        pattern=r"^[\x21-\x7e]{1,128}$", description="Makes a repeated request safe: it moves money once."
-    ),
-]
 MOVEMENT_ERRORS = responses(402, 403, 404, 409, 503, 504)
 
 router = APIRouter(prefix="/api")
@@ -76,8 +70,8 @@ def read_transactions(
     request: Request,
     customer_id: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     status: Literal["pending", "captured", "declined", "failed"] | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Limit = 50,
+    offset: Offset = 0,
 ) -> TransactionPage:
     """Transactions, newest first, a page at a time."""
     return _accounts(request).transactions(customer_id=customer_id, status=status, limit=limit, offset=offset)
@@ -152,7 +146,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             operator=operator,
             failure_modes=failure_modes,

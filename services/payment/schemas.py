@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from services.common.fields import Line
+from services.common.pages import Page
+
 MAX_ID = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Amount = Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=12, decimal_places=2, examples=["42.50"])]
-Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""A line of text: Postgres takes no NUL, and a log line no line break."""
 
 
 def _storable(value: JsonValue) -> JsonValue:
@@ -40,7 +41,7 @@ class NewCustomer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Text
+    name: Line
     email: Annotated[
         str, Field(max_length=200, pattern=r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
     ]
@@ -85,13 +86,8 @@ class Transaction(BaseModel):
     completed_at: datetime | None
 
 
-class TransactionPage(BaseModel):
+class TransactionPage(Page[Transaction]):
     """Transactions, newest first; ``next_offset`` is null on the last page."""
-
-    items: list[Transaction]
-    limit: int
-    offset: int
-    next_offset: int | None
 
 
 class Item(BaseModel):
@@ -134,7 +130,7 @@ class WebhookEvent(BaseModel):
 
     event_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$", examples=["evt-1"])]
     type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9._-]{0,63}$", examples=["payment.settled"])]
-    data: Annotated[dict[Text, JsonValue], AfterValidator(_storable)] = {}
+    data: Annotated[dict[Line, JsonValue], AfterValidator(_storable)] = {}
 
 
 class WebhookReceipt(BaseModel):

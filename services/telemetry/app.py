@@ -8,9 +8,9 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.common.database import Database
 from services.common.errors import responses
+from services.common.fields import Limit, Offset
 from services.telemetry.doors import doors
 from services.telemetry.intake import Intake
 from services.telemetry.moments import Moment, moment
@@ -27,7 +27,6 @@ POOL_SIZE = 10
 Word = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 TraceId = Annotated[str, Query(pattern=r"^[0-9A-Za-z]{1,64}$")]
 Since = Annotated[Moment | None, Query(description="ISO 8601, or how long ago: 15m, 2h.")]
-Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 Tag = Annotated[str, Field(max_length=500, pattern=r"^[^\x00:]+:[^\x00]*$", examples=["service:payment"])]
 
 router = APIRouter(prefix="/api/v1", responses=responses(504))
@@ -83,7 +82,7 @@ def read_errors(
     trace_id: TraceId | None = None,
     since: Since = None,
     until: Since = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = 50,
     offset: Offset = 0,
 ) -> ErrorPage:
     """Errors in groups, as Sentry has them, that seen last first."""
@@ -137,7 +136,6 @@ def create_app() -> FastAPI:
         ServiceParts(
             name=NAME,
             settings=settings,
-            release=lambda: BASELINE_RELEASE,
             database=database,
             running=(intake.running, retention.running),
             quiet_routes=frozenset(one.path for one in incoming.routes if isinstance(one, APIRoute)),

@@ -12,7 +12,6 @@ from nicegui import ui
 
 from scenarios.model import load_all
 from services.common.app import ServiceParts, create_service
-from services.common.catalog import BASELINE_RELEASE
 from services.web_ui import theme
 from services.web_ui.backends import Backend, Prometheus
 from services.web_ui.duty import Duty
@@ -44,9 +43,7 @@ def create_app() -> FastAPI:
         for backend in (*services.values(), prometheus):
             await backend.aclose()
 
-    service = create_service(
-        ServiceParts(name=NAME, settings=settings, release=lambda: BASELINE_RELEASE, running=[clients])
-    )
+    service = create_service(ServiceParts(name=NAME, settings=settings, running=[clients]))
     _add_pages(settings, services, prometheus)
     service.mount("/static", StaticFiles(directory=theme.STATIC))
     pages.add_exception_handler(404, not_found)

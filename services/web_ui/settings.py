@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from services.common.catalog import PROMETHEUS_PORT, SERVICES, Service
-from services.common.client import INTERNAL_DOMAIN
+from services.common.addresses import own_url
+from services.common.catalog import PROMETHEUS_PORT, SERVICES
 from services.common.settings import ServiceSettings
 
 
@@ -30,20 +29,4 @@ class WebUiSettings(ServiceSettings):
 
 def addresses(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The base URL of every service of the lab by name: ``<PREFIX>_URL``, or its port on this machine."""
-    return {service.name: _address(service, environ) for service in SERVICES}
-
-
-def _address(service: Service, environ: Mapping[str, str]) -> str:
-    """Where a service is reached itself.
-
-    A name in the lab's own DNS breaks on purpose; whether the service behind
-    it is up is another question, so it is asked at its port, or at
-    ``<PREFIX>_DIRECT_URL``.
-    """
-    prefix = service.variable_prefix
-    own_port = f"http://127.0.0.1:{environ.get(service.port_variable) or service.port}"
-    url = environ.get(f"{prefix}_DIRECT_URL") or environ.get(f"{prefix}_URL") or own_port
-    parts = urlsplit(url)
-    if (parts.hostname or "").endswith(f".{INTERNAL_DOMAIN}"):
-        return f"http://127.0.0.1:{parts.port or service.port}"
-    return url.rstrip("/")
+    return {service.name: own_url(service, environ) for service in SERVICES}

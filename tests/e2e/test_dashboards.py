@@ -17,6 +17,8 @@ from monitoring.grafana import check
 from services.common.catalog import SERVICES
 from tests.lab import PROJECT, Lab, playing, wait_for
 
+pytestmark = pytest.mark.xdist_group("dashboards")
+
 EXPORTER = shutil.which("prometheus-postgres-exporter")
 PROMETHEUS = shutil.which("prometheus")
 NEITHER_IN_THE_EMBEDDED_LAB = ("--without", "pg_sessions", "--without", "lab_phase")

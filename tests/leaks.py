@@ -1,19 +1,17 @@
-"""A blind lab in the middle of an incident: nothing that a candidate can fetch names what was broken."""
+"""What a candidate can fetch from a blind lab, and whether it names what was broken."""
 
 import json
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import text
 
 from scenarios.model import MODES, load_all
 from services.common.catalog import SERVICES
-from tests.lab import Lab, playing, wait_for
+from tests.lab import Lab
 
 NAMES = {name for modes in MODES.values() for name in modes} | set(load_all())
 SPELLINGS = sorted(
@@ -41,26 +39,20 @@ READABLE = text(
 )
 
 
-@pytest.mark.parametrize("scenario", ["incident-b", "payment-dns", "inventory-timeout"])
-def test_nothing_that_a_candidate_can_fetch_names_the_fault(tmp_path: Path, scenario: str) -> None:
-    expected = load_all()[scenario].expected_alerts
-    (paged, *_) = [alert.service for alert in expected if alert.severity == "critical"]
-    with playing(scenario, tmp_path, soak_s=2, hold_s=120, LAB_BLIND="true") as lab:
-        wait_for(partial(lab.is_paged, service=paged), within_s=75, show=lab.output)
-
-        seen = dict(_everything(lab, tmp_path))
-
-    assert len(seen) > 150, sorted(seen)
-    leaks = {
+def leaks(seen: Mapping[str, str]) -> list[str]:
+    """Each place that names a scenario or a mode or speaks of faults, with the words around it."""
+    return sorted(
         f"{place}: …{found.string[max(0, found.start() - 60) : found.end() + 60]}…"
         for place, shown in seen.items()
         for found in TELLTALE.finditer(shown)
-    }
-    assert not leaks, "\n".join(sorted(leaks))
+    )
 
 
-def _everything(lab: Lab, folder: Path) -> Iterator[tuple[str, str]]:
-    """Where a candidate can look, and what is to be seen there, headers included."""
+def everything(lab: Lab, folder: Path) -> Iterator[tuple[str, str]]:
+    """Where a candidate can look, and what is to be seen there, headers included.
+
+    There must be an incident, an alert and a page.
+    """
     with httpx.Client(trust_env=False, timeout=20) as client:
         ids = _known_ids(lab, client)
         for spec in SERVICES:

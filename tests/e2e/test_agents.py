@@ -13,7 +13,7 @@ from lab.exam_client import ExamClient
 from scenarios.model import load_all
 from tests.lab import Lab, playing
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("agents")]
 
 ALL = os.environ.get("AGENTS_SIT") == "all"
 """`make agents` lets the reference agent sit every scenario; otherwise one with a fault and one without."""
