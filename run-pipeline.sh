@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# ./run-pipeline.sh [SERVICE...]: brings up these alone, by default all.
 # Build, test, scan, bring up, verify, report. Each step's outcome and time are shown, and what a step printed is
 # in .lab/pipeline/. It goes on after a step that fails, except where the next one makes no sense without it;
 # its status is 0 only if no step failed. The lab stays up if it was brought up.
@@ -27,7 +28,7 @@ step() { # NAME COMMAND...
 
 verify() { # every service answers, Prometheus sees every target, a request passes through the shop
     docker compose ps -a
-    for url in http://localhost:{8000,8001,8002,8003,8004,8006,8010,8011,8012,8013,8443,8080}/health; do
+    for url in http://localhost:{8000,8001,8002,8003,8004,8005,8006,8010,8011,8012,8013,8443,8080}/health; do
         curl -sf --max-time 5 -o /dev/null "$url" || { echo "$url does not answer"; return 1; }
     done
     local down
@@ -36,13 +37,13 @@ verify() { # every service answers, Prometheus sees every target, a request pass
     [ "$(curl -s --max-time 10 -o /dev/null -w '%{http_code}' -X POST http://localhost:8010/checkout/success)" = 201 ]
 }
 
-step_build() { [ -f .env ] || cp .env.example .env; docker compose build; }
-up() { docker compose up -d --wait && sleep 20; }
+build() { make .env && docker compose build profile; }
+up() { docker compose up -d --wait "$@" && sleep 20; }
 
-step build step_build; built=$?
+step build build; built=$?
 step test make verify
 step scan make scan
-if [ "$built" = 0 ] && step up up; then
+if [ "$built" = 0 ] && step up up "$@"; then
     step verify verify
 fi
 printf '\n%-8s %-8s %s\n' step outcome seconds

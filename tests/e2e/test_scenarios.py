@@ -1,4 +1,4 @@
-"""The whole blind lab plays each scenario: it pages, nothing tells the fault, nothing else breaks, it recovers."""
+"""The whole blind lab plays each scenario: somebody is paged, nothing tells the fault, it all recovers."""
 
 import time
 from collections import Counter
