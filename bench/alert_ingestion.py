@@ -8,7 +8,6 @@ each has its own key, and opens an incident through incident-management.
 
 import asyncio
 import json
-import multiprocessing
 import os
 import re
 import statistics
@@ -17,26 +16,24 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 import database
 from bench.figure import Figure
+from bench.service_process import serving
 from embedded.free_ports import free_port
 from embedded.postgres import Server, running, wheel_binaries
 from services.common.catalog import service
-from services.common.serving import serve
 
 CLIENTS = (1, 8, 32)
 ROUND_S = 4.0
 ROUNDS = 3
-START_DEADLINE_S = 60.0
 SETTLE_S = 0.5
 RATE = re.compile(r"tps = ([0-9.]+)")
 
@@ -206,39 +203,7 @@ def _services(server: Server) -> Iterator[tuple[str, str]]:
             f"{service(name).variable_prefix}_URL": f"http://127.0.0.1:{port}" for name, port in ports.items()
         },
     }
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_serve, args=(name, port, environment)) for name, port in ports.items()
-    ]
-    for process in processes:
-        process.start()
-    try:
-        for port in ports.values():
-            _wait_for(f"http://127.0.0.1:{port}/health")
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            stack.enter_context(serving(name, port=port, environment=environment))
         yield f"http://127.0.0.1:{ports['alert-ingestion']}", admin_url
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-
-
-def _serve(name: str, port: int, environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    serve(service(name).app, "127.0.0.1", port)
-
-
-def _wait_for(url: str) -> None:
-    ends_at = time.monotonic() + START_DEADLINE_S
-    last: object = None
-    while time.monotonic() < ends_at:
-        try:
-            last = httpx.get(url, trust_env=False)
-            if last.status_code == 200:
-                return
-            last = last.text
-        except httpx.TransportError as error:
-            last = error
-        time.sleep(0.1)
-    raise TimeoutError(f"{url} does not become healthy: {last}")

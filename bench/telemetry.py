@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import multiprocessing
 import os
 import signal
 import statistics
@@ -22,12 +21,11 @@ from sqlalchemy.engine import make_url
 
 import database
 from bench.figure import Figure
+from bench.service_process import serving
 from embedded.free_ports import free_port
 from embedded.postgres import running
 from services.common.catalog import service
-from services.common.serving import serve
 
-START_DEADLINE_S = 60.0
 CORE = 0
 CLIENTS = 8
 INGEST_S = 8.0
@@ -181,32 +179,5 @@ def _service(
     port = port or free_port()
     role = service(name).role
     url = make_url(admin_url).set(username=role, password=role).render_as_string(hide_password=False)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(name, port, {**environment, "DATABASE_URL": url})
-    )
-    process.start()
-    started = Running(process, f"http://127.0.0.1:{port}")
-    try:
-        _wait_for(f"{started.url}/health")
-        yield started
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(name: str, port: int, environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    serve(service(name).app, "127.0.0.1", port)
-
-
-def _wait_for(url: str) -> None:
-    ends_at = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < ends_at:
-        try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise TimeoutError(f"{url} does not become healthy")
+    with serving(name, port=port, environment={**environment, "DATABASE_URL": url}) as process:
+        yield Running(process, f"http://127.0.0.1:{port}")

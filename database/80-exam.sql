@@ -88,6 +88,19 @@ CREATE TABLE IF NOT EXISTS exam.submissions (
     PRIMARY KEY (run_id, number)
 );
 
+-- What became of its evidence, looked up soon after it was handed in: later it may be gone.
+ALTER TABLE exam.submissions ADD COLUMN IF NOT EXISTS findings jsonb;
+
+-- What Prometheus said of a run, window by window: at the end it may have forgotten.
+CREATE TABLE IF NOT EXISTS exam.recordings (
+    run_id uuid NOT NULL REFERENCES exam.runs ON DELETE CASCADE,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL CHECK (until > since),
+    signals jsonb NOT NULL,
+    restarts jsonb NOT NULL,
+    PRIMARY KEY (run_id, since)
+);
+
 REVOKE ALL ON SCHEMA exam FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA exam FROM PUBLIC;
 

@@ -52,9 +52,11 @@ def start(
     except Exception:
         client.post(f"/runs/{run['id']}/abort")
         raise
-    started = _wait_for_start(client, run["id"])
+    # The token is told this once: it must not be lost with who waits for the start.
     kept = client.keep_for_candidate(run["id"], run["token"])
-    typer.echo(f"run        {run['id']}  (scenario {started['scenario']}, seed {started['seed']})")
+    _wait_for_start(client, run["id"])
+    # What random drew stays sealed: who starts a run may be the one who sits it.
+    typer.echo(f"run        {run['id']}  (scenario {scenario}, seed {seed})")
     typer.echo(f"candidate  {candidate}: {minutes:g} minutes from now")
     typer.echo(f"token      {run['token']}")
     typer.echo(f"on this machine the candidate needs no token: `lab exam brief` ({kept})")
@@ -284,8 +286,8 @@ def submit(
     typer.echo(f"diagnosis {made['number']} is handed in" + ("; the run is over" if final else ""))
 
 
-def _wait_for_start(client: "ExamClient", run_id: str) -> dict[str, Any]:
-    """Say what the run waits for, until its clock goes."""
+def _wait_for_start(client: "ExamClient", run_id: str) -> None:
+    """Say what the run waits for, until its clock goes. Raises ``LabError`` if it is aborted meanwhile."""
     said = None
     typer.echo("the lab is put back to its baseline and checked ...", err=True)
     while (run := client.get(f"/runs/{run_id}"))["state"] == "waiting":
@@ -293,7 +295,8 @@ def _wait_for_start(client: "ExamClient", run_id: str) -> dict[str, Any]:
             said = run["trouble"]
             typer.echo(f"waiting: {said}", err=True)
         time.sleep(POLL_S)
-    return dict(run)
+    if run["ended_by"] == "aborted":
+        raise LabError(f"run {run_id} was aborted before its clock began")
 
 
 def _steer(run: str | None, verb: str, body: dict[str, Any] | None = None) -> None:

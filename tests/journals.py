@@ -202,6 +202,7 @@ def _incident() -> dict[str, Any]:
         "title": "92 % of payment's requests fail",
         "assigned_to": CANDIDATE,
         "acknowledged_by": CANDIDATE,
+        "acknowledged_at": after(81).isoformat(),
         "resolved_at": after(400).isoformat(),
         "has_postmortem": True,
         "timeline": [

@@ -49,7 +49,7 @@ def receiving(port: int, answer: Callable[[Received], tuple[int, Any]]) -> Itera
             self.end_headers()
             self.wfile.write(encoded)
 
-        do_GET = do_POST = _reply  # noqa: N815
+        do_GET = do_POST = do_PATCH = _reply  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Quiet."""

@@ -42,6 +42,8 @@ from services.exam.wiring import Parts, wire
 
 NAME = "exam"
 SCHEMA = "exam"
+ROUNDS_A_RECORD = 10
+"""Rounds of the prober from one time to the next that what Prometheus says of a run is kept."""
 _GUARDED = responses(403, 409, 429)
 
 Since = Annotated[str | None, Query(alias="since")]
@@ -223,10 +225,14 @@ async def _conducting(parts: Parts, settings: ExamSettings) -> AsyncIterator[Non
     async def step() -> None:
         await to_thread.run_sync(parts.conductor.step)
 
+    async def record() -> None:
+        await to_thread.run_sync(parts.compiler.record)
+
     conducting = Poller("exam.conductor", step, every_s=settings.exam_tick_s)
     probing = Poller("exam.prober", parts.prober.round, every_s=settings.exam_probe_every_s)
+    recording = Poller("exam.recorder", record, every_s=ROUNDS_A_RECORD * settings.exam_probe_every_s)
     try:
-        async with conducting.running(), probing.running():
+        async with conducting.running(), probing.running(), recording.running():
             yield
     finally:
         parts.close()

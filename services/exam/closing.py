@@ -6,7 +6,9 @@ where the last one ended.
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -45,6 +47,8 @@ class Closing:
         self._judge = judge
         self._restore = restore
         self._directory = directory / REPORTS
+        self._first_try: tuple[UUID, datetime] | None = None
+        """The run that is being put back, and since when."""
 
     def __call__(self, row: RunRow, scenario: Scenario) -> str | None:
         """Do what is left to do; why it does not go on."""
@@ -53,7 +57,7 @@ class Closing:
             self._runs.keep(row.id, final=self._judge(row, scenario).model_dump(mode="json"))
         if row.reverted_at is None:
             left = self._restore(row)
-            if left and _waited_s(row) < PATIENCE_S:
+            if left and self._tried_for_s(row) < PATIENCE_S:
                 return "; ".join(left)
             self._runs.reverted(row.id, detail={"left": left})
         if row.started_at is not None:
@@ -87,6 +91,12 @@ class Closing:
         journal = Journal.model_validate(self._runs.journal(row.id))
         return scenario, journal, grade(scenario, self._rubric, journal)
 
+    def _tried_for_s(self, row: RunRow) -> float:
+        """Since the first time, of this process: the run may have ended while the exam was away."""
+        if self._first_try is None or self._first_try[0] != row.id:
+            self._first_try = (row.id, row.now)
+        return (row.now - self._first_try[1]).total_seconds()
+
     def _write(self, row: RunRow, scenario: Scenario, journal: Journal, score: Score) -> None:
         # The candidate may be somebody else on this machine, and the truth is in it.
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,8 +104,3 @@ class Closing:
         (self._directory / f"{row.id}.html").write_text(html, encoding="utf-8")
         found = report.as_json(scenario, self._rubric, journal, score)
         (self._directory / f"{row.id}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-
-
-def _waited_s(row: RunRow) -> float:
-    assert row.ended_at is not None
-    return (row.now - row.ended_at).total_seconds()

@@ -17,7 +17,7 @@ NOTHING = "none"
 EXAMINER = "exam"
 COMPONENTS = (NOTHING, *(s.name for s in SERVICES if s.name != EXAMINER), "postgres")
 
-Route = Annotated[str, Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$", max_length=200)]
+Route = Annotated[str, Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /[^\s\x00]*$", max_length=200)]
 Text = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
 
 

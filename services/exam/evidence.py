@@ -19,20 +19,32 @@ from services.exam.diagnosis import Evidence
 from services.exam.journal import Event, EvidenceFinding
 from services.exam.prometheus import Prometheus
 
-_SIGNAL = text("SELECT service, timestamp FROM telemetry.signals WHERE signal_id = :ref")
-_TRACE = text("SELECT services, ended_at FROM telemetry.traces WHERE trace_id = :ref")
+SLOW_MS = 500.0
+"""A trace that took so long shows that something is slow, whatever route it went over."""
+
+_SIGNAL = text("SELECT service, timestamp, level, trace_id FROM telemetry.signals WHERE signal_id = :ref")
+_TRACE = text(
+    "SELECT services, ended_at, errors, duration_ms, routes FROM telemetry.traces WHERE trace_id = :ref"
+)
+_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Bearing:
-    """What bears on the fault: signals and traces of these services after it began, queries of these
-    relations, metrics with these prefixes."""
+    """What bears on the fault: signals and traces of these services, queries of these relations, metrics
+    with these prefixes; all of them from the time in which it was broken. ``paths`` are those of the broken
+    routes, without the method."""
 
     services: Sequence[str]
+    paths: Sequence[str]
     relations: Sequence[str]
     metrics: Sequence[str]
     since: datetime
     until: datetime
+
+
+UNHURT = "is of a request that went well over a healthy route"
 
 
 class EvidenceChecker:
@@ -61,18 +73,24 @@ class EvidenceChecker:
 
     def _signal(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
         try:
-            row = self._row(_SIGNAL, UUID(ref))
+            row = self._row(_SIGNAL, UUID(ref.strip()))
         except ValueError:
             return False, False, "this is not a signal's id"
         if row is None:
             return False, False, "there is no such signal"
-        return True, *_of_services([row.service], row.timestamp, bearing)
+        bears, why = _of_services([row.service], row.timestamp, bearing)
+        if not bears or row.level != "INFO" or row.trace_id is None:
+            return True, bears, why
+        # An everyday line counts for as much as the request that it is of.
+        trace = self._row(_TRACE, row.trace_id)
+        return (True, bears, why) if trace is None or _shows(trace, bearing) else (True, False, UNHURT)
 
     def _trace(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
         row = self._row(_TRACE, ref.strip().lower())
         if row is None:
             return False, False, "there is no such trace"
-        return True, *_of_services(row.services, row.ended_at, bearing)
+        bears, why = _of_services(row.services, row.ended_at, bearing)
+        return (True, False, UNHURT) if bears and not _shows(row, bearing) else (True, bears, why)
 
     def _metric(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
         try:
@@ -83,7 +101,7 @@ class EvidenceChecker:
             return False, False, f"cannot be evaluated: {found}"
         if not found:
             return False, False, "has no value in the time of the run"
-        names = re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", ref)
+        names = re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", _STRING.sub("", ref))
         met = next((name for name in names if name.startswith(tuple(bearing.metrics))), None)
         return True, met is not None, f"reads {met}" if met else "reads nothing that shows the fault"
 
@@ -99,6 +117,11 @@ def _of_services(services: Iterable[str], at: datetime, bearing: Bearing) -> tup
     return bool(met), f"is of {', '.join(met)}" if met else "is of services that the fault does not touch"
 
 
+def _shows(trace: Any, bearing: Bearing) -> bool:
+    """Whether a trace has an error in it, is slow, or went over a broken route."""
+    return bool(trace.errors) or trace.duration_ms >= SLOW_MS or bool({*trace.routes} & {*bearing.paths})
+
+
 def _query(ref: str, bearing: Bearing, statements: Sequence[Event]) -> tuple[bool, bool, str]:
     wanted = _normal(ref)
     ran = [event for event in statements if _normal(str(event.detail["statement"])) == wanted]
@@ -106,7 +129,10 @@ def _query(ref: str, bearing: Bearing, statements: Sequence[Event]) -> tuple[boo
         return False, False, "the candidate's role did not run this"
     if all(event.detail["error"] for event in ran):
         return True, False, f"failed: {ran[-1].detail['error']}"
-    met = [name for name in bearing.relations if re.search(rf"\b{re.escape(name.lower())}\b", wanted)]
+    if not any(bearing.since <= event.at <= bearing.until for event in ran):
+        return True, False, "was not run in the time in which it was broken"
+    read = _normal(_COMMENT.sub(" ", ref)).replace('"', "")
+    met = [name for name in bearing.relations if re.search(rf"\b{re.escape(name.lower())}\b", read)]
     return True, bool(met), f"reads {', '.join(met)}" if met else "reads nothing that shows the fault"
 
 

@@ -1,6 +1,7 @@
 """The incidents of a run, asked of incident-management."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -23,9 +24,9 @@ class Incidents:
         """Each incident with its alerts, notes and timeline."""
         return [self._ask("GET", f"/{one}").json() for one in ids]
 
-    def postmortems(self, incidents: Iterable[dict[str, Any]]) -> dict[str, str]:
-        """The Markdown of each that has one, by incident id."""
-        written = [one["id"] for one in incidents if one["has_postmortem"]]
+    def postmortems(self, incidents: Iterable[dict[str, Any]], *, until: datetime) -> dict[str, str]:
+        """The Markdown of each that was written by ``until``, by incident id."""
+        written = [one["id"] for one in incidents if written_by(one, until=until)]
         return {one: self._ask("GET", f"/{one}/postmortem").text for one in written}
 
     def close_all(self) -> int:
@@ -52,3 +53,11 @@ class Incidents:
         if response.is_error:
             raise Unavailable(f"incident-management: {response.status_code}: {response.text[:200]}")
         return response
+
+
+def written_by(incident: dict[str, Any], *, until: datetime) -> bool:
+    """Whether somebody had written an incident's postmortem by then."""
+    return any(
+        step["what"] == "postmortem" and datetime.fromisoformat(step["at"]) <= until
+        for step in incident["timeline"]
+    )

@@ -1,5 +1,6 @@
 """What the exam asks of Prometheus: golden signals, restarts, alerts, whether a query finds something."""
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import httpx
 import structlog
 
+from services.common.catalog import SERVICES
 from services.common.errors import Unavailable
 from services.exam.journal import Series
 
@@ -20,6 +22,7 @@ SIGNALS = (
     ("p95", "s", "service:http_request_duration_seconds:p95_30s"),
 )
 """Name, unit and recording rule of each golden signal, all by service."""
+SERVICE_NAMES = frozenset(service.name for service in SERVICES)
 SHOP = ("gateway", "payment", "profile", "inventory", "fraud", "dns")
 
 
@@ -36,21 +39,24 @@ class Prometheus:
         for name, unit, rule in SIGNALS:
             for labels, points in self._range(rule, since=since, until=until):
                 if labels.get("service") in SHOP:
-                    found.append(
-                        Series(name=name, service=labels["service"], unit=unit, points=tuple(points))
-                    )
+                    # What is no number cannot be kept as JSON.
+                    kept = tuple(point for point in points if math.isfinite(point[1]))
+                    found.append(Series(name=name, service=labels["service"], unit=unit, points=kept))
         return sorted(found, key=lambda series: (series.name, series.service))
 
-    def restarts(self, service: str, *, since: datetime, until: datetime) -> list[datetime]:
-        """When processes of a service began between the two moments; by the metric that each exposes."""
-        query = f'process_start_time_seconds{{job="{service}"}}'
+    def restarts(
+        self, *, since: datetime, until: datetime, looked_since: datetime | None = None
+    ) -> list[tuple[str, datetime]]:
+        """Services with when a process of theirs began between the two moments, by the metric that each
+        exposes. ``looked_since`` reads the metric from then on only: a start is seen a scrape later."""
+        read = self._range("process_start_time_seconds", since=looked_since or since, until=until)
         began = {
-            value
-            for _labels, points in self._range(query, since=since, until=until)
+            (labels["job"], value)
+            for labels, points in read
             for _at, value in points
-            if since.timestamp() < value <= until.timestamp()
+            if labels.get("job") in SERVICE_NAMES and since.timestamp() < value <= until.timestamp()
         }
-        return [datetime.fromtimestamp(value, UTC) for value in sorted(began)]
+        return [(service, datetime.fromtimestamp(value, UTC)) for service, value in sorted(began)]
 
     def finds_something(self, expression: str, *, since: datetime, until: datetime) -> bool | str:
         """Whether an expression has a value anywhere between the two moments; why it cannot be evaluated."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -248,7 +248,9 @@ class Runs:
         """The candidate's time is over."""
         with self._locked(run_id) as (db, row):
             if row.is_under_way and row.paused_at is None and row.left_s <= 0:
-                _end(db, row, by="time_up", actor=EXAM)
+                # It may be noticed late, and who worked on meanwhile had no more time than others.
+                late = timedelta(seconds=row.elapsed_s - row.minutes * 60)
+                _end(db, row, by="time_up", actor=EXAM, at=row.now - late)
 
     def reverted(self, run_id: UUID, *, detail: Mapping[str, Any]) -> None:
         """What the run broke is put back."""
@@ -334,21 +336,21 @@ def _note(
     return written
 
 
-def _end(db: Connection, row: RunRow, *, by: EndedBy, actor: str) -> None:
-    """The candidate's work is over; what is left is to look, to put back and to grade."""
+def _end(db: Connection, row: RunRow, *, by: EndedBy, actor: str, at: datetime | None = None) -> None:
+    """The candidate's work is over, since now or ``at``; what is left is to look, to put back and to grade."""
     # A pause ends with the run: its clock stands from here on anyway.
     stood_s = (row.now - row.paused_at).total_seconds() if row.paused_at else 0.0
     _set(
         db,
         row.id,
         state="grading",
-        ended_at=func.clock_timestamp(),
+        ended_at=at or func.clock_timestamp(),
         ended_by=by,
         paused_at=None,
         paused_s=runs.c.paused_s + stood_s,
         trouble=None,
     )
-    _note(db, row.id, "run.ended", actor=actor, by=by)
+    _note(db, row.id, "run.ended", actor=actor, at=at, by=by)
 
 
 def _require(row: RunRow, *states: State) -> None:

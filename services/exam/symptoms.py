@@ -47,7 +47,7 @@ def changes(
     routes: defaultdict[str, _Route] = defaultdict(_Route)
     was_ill = is_gone = False
     for probe in (one for one in probes if one.affected and one.at >= since):
-        routes[probe.route].add(probe.at, is_bad=_is_bad(probe, before.get(probe.route)))
+        routes[probe.route].add(probe.at, is_bad=is_bad(probe, before.get(probe.route)))
         if any(route.is_ill for route in routes.values()):
             if is_gone:
                 yield _event(probe.at, "symptom.back", routes)
@@ -80,7 +80,8 @@ def _event(at: datetime, kind: Literal["symptom.recovered", "symptom.back"], rou
     return Event(at=at, kind=kind, actor="prober", detail={"routes": list[JsonValue](sorted(routes))})
 
 
-def _is_bad(probe: Probe, before: RouteBaseline | None) -> bool:
+def is_bad(probe: Probe, before: RouteBaseline | None) -> bool:
+    """Whether a request failed, or was slow by the measure of its route ``before`` the fault."""
     usual_ms = before.p95_ms if before else 0.0
     return not probe.ok or probe.latency_ms > max(SLOW_FACTOR * usual_ms, usual_ms + SLOW_MARGIN_MS)
 

@@ -73,4 +73,14 @@ submissions = Table(
     Column("number", Integer, primary_key=True),
     Column("at", DateTime(timezone=True), server_default=func.now(), nullable=False),
     Column("diagnosis", JSONB, nullable=False),
+    Column("findings", JSONB(none_as_null=True)),
+)
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("since", DateTime(timezone=True), primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+    Column("signals", JSONB, nullable=False),
+    Column("restarts", JSONB, nullable=False),
 )

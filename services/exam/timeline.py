@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services.common.catalog import SERVICES
 from services.common.database import Database
+from services.common.fields import OWN_ACTORS
 from services.common.ops import RESTART
+from services.exam.grading.facts import is_person
 from services.exam.journal import Event, EventKind
 from services.exam.prometheus import Prometheus
 
@@ -26,7 +27,9 @@ _ALERTS = text(
     " FROM incident.alerts AS a WHERE a.received_at BETWEEN :since AND :until ORDER BY a.received_at"
 )
 _INCIDENTS = text(
-    "SELECT i.id::text, i.created_at, i.service, i.severity, i.title, i.acknowledged_at, i.acknowledged_by"
+    "SELECT i.id::text, i.created_at, i.service, i.severity, i.title, i.acknowledged_at, i.acknowledged_by,"
+    " (SELECT t.actor FROM incident.timeline AS t WHERE t.incident_id = i.id"
+    " ORDER BY t.id LIMIT 1) AS opened_by"
     " FROM incident.incidents AS i WHERE i.created_at BETWEEN :since AND :until ORDER BY i.created_at"
 )
 _CHANGES = text(
@@ -93,9 +96,8 @@ class TimelineReader:
     def _incidents(self, since: datetime, until: datetime) -> Iterator[Event]:
         for row in self._rows(_INCIDENTS, since, until):
             shown = {"service": row.service, "severity": row.severity, "title": row.title}
-            yield _event(
-                row.created_at, "incident.opened", "incident-management", incident_id=row.id, **shown
-            )
+            opened_by = row.opened_by or "incident-management"
+            yield _event(row.created_at, "incident.opened", opened_by, incident_id=row.id, **shown)
             if row.acknowledged_at is not None:
                 actor = row.acknowledged_by or ""
                 yield _event(row.acknowledged_at, "incident.acknowledged", actor, incident_id=row.id)
@@ -117,14 +119,13 @@ class TimelineReader:
     def _settings(self, since: datetime, until: datetime) -> Iterator[Event]:
         for row in self._rows(_SETTINGS, since, until):
             change = {"service": row.service, "old": row.old_value, "new": row.new_value}
+            actor = named(row.actor)
             if row.name == RESTART:
-                yield _event(row.at, "service.restarted", row.actor, service=row.service)
+                yield _event(row.at, "service.restarted", actor, service=row.service)
             elif row.name.startswith(RECORD):
-                yield _event(
-                    row.at, "record.changed", row.actor, record=row.name.removeprefix(RECORD), **change
-                )
+                yield _event(row.at, "record.changed", actor, record=row.name.removeprefix(RECORD), **change)
             else:
-                yield _event(row.at, "setting.changed", row.actor, setting=row.name, **change)
+                yield _event(row.at, "setting.changed", actor, setting=row.name, **change)
 
     def _statements(self, since: datetime, until: datetime) -> Iterator[Event]:
         for row in self._rows(_STATEMENTS, since, until):
@@ -133,9 +134,21 @@ class TimelineReader:
 
     def _restarts(self, since: datetime, until: datetime) -> Iterator[Event]:
         """A service that came back has another start time than the one before."""
-        for service in SERVICES:
-            for at in self._prometheus.restarts(service.name, since=since, until=until):
-                yield _event(at, "service.restarted", "lab", service=service.name)
+        for service, at in self._prometheus.restarts(since=since, until=until):
+            yield restarted(service, at)
+
+
+def restarted(service: str, at: datetime) -> Event:
+    """A new process of a service, as its own start time shows it."""
+    return _event(at, "service.restarted", "lab", service=service)
+
+
+def named(actor: str) -> str:
+    """Who changed something, as the audit table has it; who only claims to be a machine stands in quotes.
+
+    Whoever asks for a change gives a name, which may be any but the services' own.
+    """
+    return actor if actor in OWN_ACTORS or is_person(actor) else f'"{actor}"'
 
 
 def _event(at: datetime, kind: EventKind, actor: str, **detail: Any) -> Event:

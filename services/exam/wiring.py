@@ -30,6 +30,7 @@ from services.exam.office import Office
 from services.exam.preparing import Preparation
 from services.exam.prober import Prober
 from services.exam.prometheus import Prometheus
+from services.exam.recordings import Recordings
 from services.exam.settings import ExamSettings
 from services.exam.store import Runs
 from services.exam.timeline import TimelineReader
@@ -42,6 +43,7 @@ class Parts:
     office: Office
     desk: Desk
     conductor: Conductor
+    compiler: Compiler
     prober: Prober
     client: httpx.Client
     admin: Client
@@ -67,7 +69,7 @@ def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
         scenarios,
         timeline=TimelineReader(database, prometheus),
         incidents=incidents,
-        prometheus=prometheus,
+        recordings=Recordings(database, prometheus),
         evidence=EvidenceChecker(database, prometheus),
     )
     closing = Closing(
@@ -93,6 +95,7 @@ def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
             show=Herrings(runs, show=lambda herring: steps.show(herring, lab)),
             close=closing,
         ),
+        compiler=compiler,
         prober=Prober(runs, scenarios, ask=Probes(lab.urls["gateway"]).ask),
         client=client,
         admin=admin,

@@ -9,7 +9,7 @@ import pytest
 
 from embedded.postgres import Server
 from tests.books import Books
-from tests.conftest import LabDatabase, Shop, _shop
+from tests.conftest import LabDatabase, RunningService, Shop, _shop
 
 
 @pytest.fixture
@@ -31,6 +31,18 @@ def standing_shop(tmp_path_factory: pytest.TempPathFactory, standing_database: L
     """One shop for such a module."""
     with _shop(tmp_path_factory.mktemp("shop"), standing_database) as shop:
         yield shop
+
+
+@pytest.fixture(scope="module")
+def incidents(standing_shop: Shop) -> RunningService:
+    """incident-management in such a shop, with nobody on call and nothing that notifies."""
+    return standing_shop.start("incident-management")
+
+
+@pytest.fixture(scope="module")
+def ingestion(standing_shop: Shop, incidents: RunningService) -> RunningService:
+    """alert-ingestion in such a shop, with the service that opens incidents."""
+    return standing_shop.start("alert-ingestion")
 
 
 @pytest.fixture

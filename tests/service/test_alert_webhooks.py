@@ -15,18 +15,6 @@ GROUPED = ["alertmanager", "grafana"]
 Send = Callable[..., list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def incidents(standing_shop: Shop) -> RunningService:
-    """The service that opens incidents."""
-    return standing_shop.start("incident-management")
-
-
-@pytest.fixture(scope="module")
-def ingestion(standing_shop: Shop, incidents: RunningService) -> RunningService:
-    """The service under test."""
-    return standing_shop.start("alert-ingestion")
-
-
 @pytest.fixture
 def service() -> str:
     """A service that no other test has alerts of."""

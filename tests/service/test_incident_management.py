@@ -18,12 +18,6 @@ Open = Callable[..., dict[str, Any]]
 INCIDENTS = "/api/v1/incidents"
 
 
-@pytest.fixture(scope="module")
-def incidents(standing_shop: Shop) -> RunningService:
-    """The service, with nobody on call and nothing that notifies."""
-    return standing_shop.start("incident-management")
-
-
 @pytest.fixture
 def open_incident(incidents: RunningService) -> Open:
     """Open an incident of a service that no other test has."""

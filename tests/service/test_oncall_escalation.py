@@ -1,13 +1,9 @@
 """A critical incident that nobody acknowledges climbs its levels, each once, and stops when somebody does."""
 
-import json
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import LabDatabase, RunningService, Shop
+from tests.receiver import Received, receiving
 
 Eventually = Callable[..., None]
 ONCALL = "oncall-service"
@@ -27,9 +24,8 @@ LEVELS = [
 
 @dataclass
 class Incidents:
-    """What an incident-management of the test's own knows; ``is_away`` answers everything with a 503."""
+    """What an incident-management of the test's own knows. ``is_away``: everything is a 503."""
 
-    port: int
     known: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
     lists: int = 0
@@ -55,8 +51,14 @@ class Incidents:
         (incident,) = [one for one in self.known if one["id"] == incident_id]
         incident["status"] = status
 
-    def answer(self, path: str) -> tuple[int, object]:
-        """Status and body for a GET."""
+    def answer(self, request: Received) -> tuple[int, object]:
+        """Status and body for a request."""
+        if request.method == "PATCH":
+            return self._assign(request.path, request.body, actor=request.headers["x-actor"])
+        return self._read(request.path)
+
+    def _read(self, path: str) -> tuple[int, object]:
+        """One incident, or a page of at most two."""
         if self.is_away:
             return 503, {"detail": "away"}
         parts = urlsplit(path)
@@ -79,9 +81,9 @@ class Incidents:
             "next_offset": more,
         }
 
-    def assign(self, path: str, change: dict[str, str], *, actor: str) -> tuple[int, object]:
-        """Status and body for a PATCH, which must not page anybody a second time."""
-        status, found = self.answer(path.partition("?")[0])
+    def _assign(self, path: str, change: dict[str, str], *, actor: str) -> tuple[int, object]:
+        """A change of the assignee, which must not page anybody a second time."""
+        status, found = self._read(path.partition("?")[0])
         assert path.endswith("?page=false")
         if status == 200 and isinstance(found, dict):
             found |= change
@@ -89,50 +91,11 @@ class Incidents:
         return status, found
 
 
-@contextmanager
-def serving(port: int) -> Iterator[Incidents]:
-    """Serve incidents, two to a page, while the block lasts."""
-    incidents = Incidents(port)
-
-    class Answer(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.send(*incidents.answer(self.path))
-
-        def do_PATCH(self) -> None:
-            change = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            self.send(*incidents.assign(self.path, change, actor=self.headers["x-actor"]))
-
-        def send(self, status: int, content: object) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Be quiet."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-    server = Server(("127.0.0.1", port), Answer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield incidents
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @pytest.fixture
 def incidents(shop: Shop) -> Iterator[Incidents]:
     """An incident-management of the test's own where the shop expects it."""
-    with serving(shop.port("incident-management")) as incidents:
+    incidents = Incidents()
+    with receiving(shop.port("incident-management"), incidents.answer):
         yield incidents
 
 

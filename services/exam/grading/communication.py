@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from services.common.catalog import SERVICES
@@ -59,11 +60,11 @@ def _updates(facts: Facts, *, least: float) -> list[float]:
 
 
 def _late_s(posted: Sequence[float], *, until_s: float, first_s: float, every_s: float) -> float:
-    late_s, due_s = 0.0, first_s
-    for at_s in posted:
-        late_s += max(0.0, min(at_s, max(until_s, due_s)) - due_s)
-        due_s = at_s + every_s
-    return late_s + max(0.0, until_s - due_s)
+    """The first is due whether customers are served again or not, each further one until they are."""
+    late_s = max(0.0, posted[0] - first_s)
+    for before_s, at_s in pairwise(posted):
+        late_s += max(0.0, min(at_s, until_s) - before_s - every_s)
+    return late_s + max(0.0, until_s - posted[-1] - every_s)
 
 
 def notes(facts: Facts, item: Item) -> ItemScore:

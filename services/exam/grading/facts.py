@@ -7,6 +7,7 @@ from functools import cached_property
 
 from scenarios.model import NO_FAULT, Scenario
 from services.common.catalog import SERVICES
+from services.common.fields import OWN_ACTORS
 from services.exam.diagnosis import NOTHING, Diagnosis
 from services.exam.grading.clock import RunClock
 from services.exam.grading.probes import Limits, RouteHistory, histories, outage_min, recovered_at
@@ -16,7 +17,8 @@ from services.exam.journal import Event, EventKind, Journal
 
 MACHINES = frozenset(
     {service.name for service in SERVICES}
-    | {"", "alertmanager", "baseline", "examiner", "lab", "monitoring", "prober", "prometheus", "schedule"}
+    | {"", "alertmanager", "examiner", "lab", "monitoring", "prober", "prometheus", "schedule"}
+    | OWN_ACTORS
 )
 """Actors that are no person: what they do is neither to a candidate's credit nor against them."""
 
@@ -58,9 +60,30 @@ class Facts:
         return histories(self.journal, self.clock, self.limits, affected=False)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the fault came before the run ended: who hands in sooner has mended nothing."""
+        return self.is_quiet or self.journal.run.injected_at is not None
+
+    @property
     def is_recovered(self) -> bool:
         """The examiner's last check passed and the broken routes are well again."""
-        return self.journal.final.passed and self.recovered_at is not None
+        return self.has_begun and self.journal.final.passed and self.recovered_at is not None
+
+    @cached_property
+    def acknowledged_at(self) -> datetime | None:
+        """When a person first acknowledged a page or an incident."""
+        if not self.has_begun:
+            return None
+        paged = next(self.events("page.sent", "incident.opened"), None)
+        # Who acknowledges all the time, or before there is a page, has not answered one.
+        return next(
+            (
+                event.at
+                for event in self.by_people("page.acknowledged", "incident.acknowledged")
+                if paged is None or event.at >= paged.at
+            ),
+            None,
+        )
 
     @cached_property
     def recovered_at(self) -> datetime | None:
@@ -69,7 +92,7 @@ class Facts:
 
     @property
     def outage_min(self) -> float:
-        return outage_min(self.affected, lasted_s=self.clock.elapsed_s(self.clock.ended_at))
+        return outage_min(self.affected)
 
     def events(self, *kinds: EventKind) -> Iterator[Event]:
         """Events of these kinds from the injection on, by time."""

@@ -94,7 +94,7 @@ def _times(facts: Facts, allowed_min: float) -> Times:
     return Times(
         detect_s=facts.first_s("alert.fired"),
         page_s=facts.first_s("page.sent"),
-        acknowledge_s=facts.first_s("page.acknowledged", "incident.acknowledged"),
+        acknowledge_s=None if facts.acknowledged_at is None else facts.clock.elapsed_s(facts.acknowledged_at),
         mitigate_s=None if recovered_at is None else facts.clock.elapsed_s(recovered_at),
         resolve_s=_resolve_s(facts) if resolved and all(resolved) else None,
         outage_min=round(facts.outage_min, 2),

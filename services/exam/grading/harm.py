@@ -27,11 +27,11 @@ def harms(facts: Facts) -> list[Harm]:
 
 
 def _is_it(detect: Detect, event: Event) -> bool:
-    """A restart is seen by its service's age, so nobody knows whose it was."""
-    if event.kind == "service.restarted":
-        return detect.restarted == event.detail["service"]
+    """A person's restart is in the trail; one that only the service's age shows was nobody's wish."""
     if not is_person(event.actor):
         return False
+    if event.kind == "service.restarted":
+        return detect.restarted == event.detail["service"]
     if event.kind == "sql.run":
         return event.detail["error"] is None and detect.matches_sql(str(event.detail["statement"]))
     setting = f"{event.detail['service']}.{event.detail['setting']}"

@@ -9,6 +9,8 @@ MINUTES_A_DAY = 24 * 60
 
 def recovered(facts: Facts, item: Item) -> ItemScore:
     """The last check gates; the grader's own requests say for how long it holds."""
+    if not facts.has_begun:
+        return scored(item, 0, "The run ended before anything was broken.")
     failed = [check for check in facts.journal.final.checks if not check.ok]
     if not facts.journal.final.passed:
         said = "; ".join(f"{check.name}: {check.detail}" for check in failed[:3]) or "see the checks"

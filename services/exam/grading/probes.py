@@ -30,11 +30,8 @@ class RouteHistory:
     route: str
     times: tuple[datetime, ...]
     bad: tuple[bool, ...]
-
-    @property
-    def bad_share(self) -> float:
-        """0 to 1; 0 where nothing was asked."""
-        return sum(self.bad) / len(self.bad) if self.bad else 0.0
+    outage_s: float
+    """So long was it bad: each request speaks for the time until the next. Those that hang are far apart."""
 
     @property
     def was_ill(self) -> bool:
@@ -63,7 +60,7 @@ def histories(journal: Journal, clock: RunClock, limits: Limits, *, affected: bo
     """The affected routes, or those that were to stay well, in the order of their names."""
     chosen = [p for p in journal.probes if p.affected == affected and clock.is_running(p.at)]
     return [
-        _history(journal, route, [p for p in chosen if p.route == route], limits)
+        _history(journal, clock, [p for p in chosen if p.route == route], limits)
         for route in sorted({p.route for p in chosen})
     ]
 
@@ -75,19 +72,26 @@ def recovered_at(routes: Iterable[RouteHistory]) -> datetime | None:
     return max(known) if known and len(known) == len(moments) else None
 
 
-def outage_min(routes: Sequence[RouteHistory], *, lasted_s: float) -> float:
+def outage_min(routes: Sequence[RouteHistory]) -> float:
     """Minutes of outage, averaged over the routes; a route that fails half of the time counts half."""
-    if not routes:
-        return 0.0
-    return sum(route.bad_share for route in routes) / len(routes) * lasted_s / 60
+    return sum(route.outage_s for route in routes) / len(routes) / 60 if routes else 0.0
 
 
-def _history(journal: Journal, route: str, probes: Sequence[Probe], limits: Limits) -> RouteHistory:
+def _history(journal: Journal, clock: RunClock, probes: Sequence[Probe], limits: Limits) -> RouteHistory:
+    """Of one route's requests, of which there is one at least."""
+    route = probes[0].route
     before = journal.baseline.get(route)
     usual_ms = before.p95_ms if before else 0.0
     slow_ms = max(limits.factor * usual_ms, usual_ms + limits.slack_ms)
-    return RouteHistory(
-        route=route,
-        times=tuple(probe.at for probe in probes),
-        bad=tuple(not probe.ok or probe.latency_ms > slow_ms for probe in probes),
+    times = tuple(probe.at for probe in probes)
+    bad = tuple(not probe.ok or probe.latency_ms > slow_ms for probe in probes)
+    return RouteHistory(route=route, times=times, bad=bad, outage_s=_outage_s(times, bad, clock))
+
+
+def _outage_s(times: Sequence[datetime], bad: Sequence[bool], clock: RunClock) -> float:
+    """The first request speaks for the time before it, too."""
+    until = [clock.elapsed_s(at) for at in (*times[1:], clock.ended_at)]
+    since = [0.0, *until[:-1]]
+    return sum(
+        (end - start for start, end, is_bad in zip(since, until, bad, strict=True) if is_bad), start=0.0
     )

@@ -1,5 +1,8 @@
 """Response: whether the page was taken up in time, rated rightly, and is in somebody's hands."""
 
+from datetime import datetime
+from typing import Any
+
 from scenarios.model import Scenario
 from services.exam.grading.facts import Facts, is_person, on_time, scored, share, spell
 from services.exam.grading.rubric import Item
@@ -11,19 +14,9 @@ UNDER_WAY = ("in_progress", "resolved")
 
 def acknowledged_in_time(facts: Facts, item: Item) -> ItemScore:
     """Of the first acknowledgement of a page or an incident by a person."""
-    paged = next(facts.events("page.sent", "incident.opened"), None)
-    # Who acknowledges all the time, or before there is a page, has not answered one.
-    first = next(
-        (
-            event
-            for event in facts.by_people("page.acknowledged", "incident.acknowledged")
-            if paged is None or event.at >= paged.at
-        ),
-        None,
-    )
-    if first is None:
+    if facts.acknowledged_at is None:
         return scored(item, 0, "The page was not acknowledged.")
-    took_s = facts.clock.elapsed_s(first.at)
+    took_s = facts.clock.elapsed_s(facts.acknowledged_at)
     part = on_time(took_s / 60, full=item["full_min"], zero=item["zero_min"])
     return share(item, part, f"Acknowledged {spell(took_s)} after the fault.")
 
@@ -46,8 +39,9 @@ def gravest(scenario: Scenario) -> str:
 
 def assignment(facts: Facts, item: Item) -> ItemScore:
     """Half for whose it is, half for that it was moved on."""
-    is_taken = any(map(_is_taken, facts.journal.incidents))
-    is_moved = any(map(_is_moved, facts.journal.incidents))
+    until = facts.clock.ended_at
+    is_taken = any(_is_taken(incident, until=until) for incident in facts.journal.incidents)
+    is_moved = any(_is_moved(incident, until=until) for incident in facts.journal.incidents)
     said = [
         "An incident is in a person's name." if is_taken else "No person took an incident or gave it away.",
         "A person moved it on." if is_moved else "No person moved one on to in progress or resolved.",
@@ -55,34 +49,44 @@ def assignment(facts: Facts, item: Item) -> ItemScore:
     return share(item, (is_taken + is_moved) / 2, " ".join(said))
 
 
-def _is_taken(incident: dict[str, object]) -> bool:
-    assignee = incident.get("assigned_to")
+def _is_taken(incident: dict[str, Any], *, until: datetime) -> bool:
+    assignee, acknowledged_at = incident.get("assigned_to"), incident.get("acknowledged_at")
     if not assignee:
         return False
-    return assignee == incident.get("acknowledged_by") or any(
-        step["what"] == "assigned_to" and is_person(step["actor"]) for step in _timeline(incident)
-    )
+    if acknowledged_at and datetime.fromisoformat(acknowledged_at) <= until:
+        return bool(assignee == incident["acknowledged_by"]) or _is_given(incident, until=until)
+    return _is_given(incident, until=until)
 
 
-def _is_moved(incident: dict[str, object]) -> bool:
+def _is_given(incident: dict[str, Any], *, until: datetime) -> bool:
+    return any(step["what"] == "assigned_to" for step in _by_people(incident, until=until))
+
+
+def _is_moved(incident: dict[str, Any], *, until: datetime) -> bool:
     return any(
-        step["what"] == "status" and step.get("to") in UNDER_WAY and is_person(step["actor"])
-        for step in _timeline(incident)
+        step["what"] == "status" and step.get("to") in UNDER_WAY for step in _by_people(incident, until=until)
     )
 
 
-def _timeline(incident: dict[str, object]) -> list[dict[str, str]]:
-    timeline = incident.get("timeline", [])
-    assert isinstance(timeline, list)
-    return timeline
+def _by_people(incident: dict[str, Any], *, until: datetime) -> list[dict[str, str]]:
+    """What people did. The incident was read when the run had ended: what came after that counts no more."""
+    return [
+        step
+        for step in incident.get("timeline", [])
+        if is_person(step["actor"]) and datetime.fromisoformat(step["at"]) <= until
+    ]
 
 
 def nobody_disturbed(facts: Facts, item: Item) -> ItemScore:
-    """On a quiet night: what was set off by a person."""
+    """On a quiet night: incidents that a person opened, and pages about none or by a person."""
     if not facts.says_nothing_is_wrong:
         return scored(item, 0, "The diagnosis does not say that nothing is wrong.")
     opened = {str(event.detail.get("incident_id")) for event in facts.by_people("incident.opened")}
-    paged = {str(event.detail.get("incident_id")) for event in facts.by_people("page.sent")}
+    paged = {
+        str(event.detail.get("incident_id"))
+        for event in facts.events("page.sent")
+        if is_person(event.actor) or event.detail.get("incident_id") is None
+    }
     disturbances = opened | paged
     if not disturbances:
         return scored(item, item.points, "Nobody was disturbed.")

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
+from services.exam import symptoms
 from services.exam.journal import Event, EventKind, Journal, Series
 from services.exam.report.marks import Mark
 
@@ -121,7 +122,7 @@ def _strip(journal: Journal, route: str, scale: Scale, *, y: float, is_healthy: 
         if probe.route == route:
             place = min(STRIP_BINS - 1, int((scale.x(probe.at) - scale.left) / width))
             asked[place] += 1
-            bad[place] += not probe.ok
+            bad[place] += symptoms.is_bad(probe, journal.baseline.get(route))
     parts = [
         _text(LEFT - 10, y + height - 1, route, anchor="end", css="route healthy" if is_healthy else "route"),
         _tag("rect", x=scale.left, y=y, width=scale.right - scale.left, height=height, class_="asked"),

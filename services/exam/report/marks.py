@@ -1,5 +1,6 @@
 """The moments that every chart shows: fault, page, acknowledgement, mitigation, recovery."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,11 @@ from services.exam.grading.facts import is_person
 from services.exam.grading.score import Score
 from services.exam.journal import Event, EventKind, Journal
 
-CHANGES: tuple[EventKind, ...] = ("setting.changed", "record.changed", "service.restarted", "sql.run")
+CHANGES: tuple[EventKind, ...] = ("setting.changed", "record.changed", "service.restarted")
+_CHANGING_SQL = re.compile(
+    r"^\s*(create|drop|alter|reindex|vacuum|analyze)\b|\bpg_(terminate|cancel)_backend\b", re.IGNORECASE
+)
+"""Of statements the ones that a person on call may mend with; all others only look."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ def marks(scenario: Scenario, journal: Journal, score: Score) -> list[Mark]:
     later = [event for event in journal.events if event.at >= began_at]
     recovered_at = _recovered_at(journal, score)
     found = [
-        ("F", "fault", None if scenario.truth.component == NO_FAULT else began_at),
+        ("F", "fault", None if scenario.truth.component == NO_FAULT else journal.run.injected_at),
         ("P", "page", _first(later, "page.sent")),
-        ("A", "acknowledged", _first(later, "page.acknowledged", "incident.acknowledged")),
+        ("A", "acknowledged", _acknowledged_at(journal, score)),
         ("M", "mitigation", _mitigated_at(later, recovered_at)),
         ("R", "recovered", recovered_at),
     ]
@@ -40,6 +45,15 @@ def marks(scenario: Scenario, journal: Journal, score: Score) -> list[Mark]:
 
 def _first(events: Iterable[Event], *kinds: EventKind) -> datetime | None:
     return next((event.at for event in events if event.kind in kinds), None)
+
+
+def _acknowledged_at(journal: Journal, score: Score) -> datetime | None:
+    """The one that the score counts."""
+    if score.times.acknowledge_s is None:
+        return None
+    clock, wanted_s = RunClock(journal), score.times.acknowledge_s - 1e-6
+    counted = (event for event in journal.events if clock.elapsed_s(event.at) >= wanted_s)
+    return _first(counted, "page.acknowledged", "incident.acknowledged")
 
 
 def _recovered_at(journal: Journal, score: Score) -> datetime | None:
@@ -54,5 +68,11 @@ def _mitigated_at(events: Iterable[Event], recovered_at: datetime | None) -> dat
     """The last change by a person before the recovery."""
     if recovered_at is None:
         return None
-    changes = [e.at for e in events if e.kind in CHANGES and is_person(e.actor) and e.at <= recovered_at]
+    changes = [e.at for e in events if _is_change(e) and e.at <= recovered_at]
     return changes[-1] if changes else None
+
+
+def _is_change(event: Event) -> bool:
+    if event.kind == "sql.run":
+        return _CHANGING_SQL.search(str(event.detail["statement"])) is not None
+    return event.kind in CHANGES and is_person(event.actor)

@@ -2,9 +2,20 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TextIO
+
+from scenarios.admin import Client, ServiceAdmin
+from scenarios.event_log import event_log
+from scenarios.records import PhaseRecords
+from scenarios.schedule import Schedule
+
+BREAK = "/admin/failure-mode/combined?resume=false"
+BREAK_AGAIN = "/admin/failure-mode/combined?resume=true"
+RESTORE = "/admin/baseline"
+"""What ``incident-b`` asks of its service."""
 
 Call = tuple[float, str]
 
@@ -93,9 +104,32 @@ class FakeService:
         self.status = 200
 
     def change(self, path: str) -> None:
-        if path == "/admin/baseline":
+        if path == RESTORE:
             self.mode, self.world_is_broken = "none", False
             return
         mode, _, resume = path.removeprefix("/admin/failure-mode/").partition("?resume=")
         self.mode = mode
         self.world_is_broken = self.world_is_broken or resume == "false"
+
+
+@contextmanager
+def schedule_over(
+    service: FakeService,
+    timeline: Timeline,
+    *,
+    log: TextIO,
+    examiner_url: str | None = None,
+    seed: int = 1,
+    blind: bool = False,
+) -> Iterator[Schedule]:
+    """A schedule on this clock, to which one service is the whole shop; phases go to ``examiner_url``."""
+    lines = event_log(blind=blind, stream=log)
+    with Client(token=None) as client:
+        admin = ServiceAdmin(service.url, client=client)
+        yield Schedule(
+            admins={"profile": admin, "gateway": admin},
+            records=PhaseRecords(examiner_url, seed=seed, log=lines, clock=timeline.time),
+            log=lines,
+            clock=timeline.time,
+            sleep=timeline.sleep,
+        )

@@ -5,13 +5,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from fake_service import FakeService, Timeline
+from fake_service import BREAK, RESTORE, FakeService, Timeline, schedule_over
 from sqlalchemy import text
 
-from scenarios.admin import Client, ServiceAdmin
-from scenarios.event_log import event_log
-from scenarios.model import Scenario, load_all
-from scenarios.records import PhaseRecords
+from scenarios.model import Scenario
 from scenarios.schedule import Schedule
 from tests.conftest import LabDatabase
 
@@ -21,47 +18,14 @@ START = text(
 )
 END = text("UPDATE exam.runs SET state = 'aborted'")
 OPEN_PHASES = text("SELECT count(*) FROM exam.phases WHERE ended_at IS NULL")
-BREAK, RESTORE = "/admin/failure-mode/combined?resume=false", "/admin/baseline"
-
-
-@pytest.fixture
-def incident() -> Scenario:
-    """``incident-b``: healthy for 10 s, broken for 40 s, healthy for 30 s."""
-    return load_all()["incident-b"].with_timeline(soak_s=10, hold_s=40, rest_s=30)
-
-
-@pytest.fixture
-def timeline() -> Timeline:
-    return Timeline()
-
-
-@pytest.fixture
-def service(timeline: Timeline) -> Iterator[FakeService]:
-    fake = FakeService(timeline)
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def log() -> io.StringIO:
-    return io.StringIO()
 
 
 @pytest.fixture
 def schedule(
     timeline: Timeline, service: FakeService, log: io.StringIO, lab_database: LabDatabase
 ) -> Iterator[Schedule]:
-    lines = event_log(blind=False, stream=log)
-    url = lab_database.url("examiner")
-    with Client(token=None) as client:
-        admin = ServiceAdmin(service.url, client=client)
-        yield Schedule(
-            admins={"profile": admin, "gateway": admin},
-            records=PhaseRecords(url, seed=1, log=lines, clock=timeline.time),
-            log=lines,
-            clock=timeline.time,
-            sleep=timeline.sleep,
-        )
+    with schedule_over(service, timeline, log=log, examiner_url=lab_database.url("examiner")) as schedule:
+        yield schedule
 
 
 def execute(lab_database: LabDatabase, statement: object) -> None:

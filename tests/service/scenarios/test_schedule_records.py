@@ -14,21 +14,16 @@ from typing import Any
 
 import psycopg2
 import pytest
-from fake_service import FakeService, Timeline
+from fake_service import BREAK, RESTORE, FakeService, Timeline, schedule_over
 from psycopg2.extras import RealDictCursor
 
 import database
 from embedded import postgres
 from embedded.environment import role_url
-from scenarios.admin import Client, ServiceAdmin
-from scenarios.event_log import event_log
-from scenarios.model import Scenario, load_all
-from scenarios.records import PhaseRecords
+from scenarios.model import Scenario
 from scenarios.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[3]
-BREAK = "/admin/failure-mode/combined?resume=false"
-RESTORE = "/admin/baseline"
 
 
 class Exam:
@@ -72,35 +67,9 @@ def exam(lab_database: Exam) -> Exam:
 
 
 @pytest.fixture
-def timeline() -> Timeline:
-    return Timeline()
-
-
-@pytest.fixture
-def service(timeline: Timeline) -> Iterator[FakeService]:
-    fake = FakeService(timeline)
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def schedule(exam: Exam, timeline: Timeline, service: FakeService) -> Iterator[Schedule]:
-    log = event_log(blind=False, stream=io.StringIO())
-    records = PhaseRecords(exam.url, seed=77, log=log, clock=timeline.time)
-    with Client(token=None) as client:
-        yield Schedule(
-            admins={"profile": ServiceAdmin(service.url, client=client)},
-            records=records,
-            log=log,
-            clock=timeline.time,
-            sleep=timeline.sleep,
-        )
-
-
-@pytest.fixture
-def incident() -> Scenario:
-    """``incident-b``: healthy for 10 s, broken for 40 s, healthy for 30 s."""
-    return load_all()["incident-b"].with_timeline(soak_s=10, hold_s=40, rest_s=30)
+def schedule(exam: Exam, timeline: Timeline, service: FakeService, log: io.StringIO) -> Iterator[Schedule]:
+    with schedule_over(service, timeline, log=log, examiner_url=exam.url, seed=77) as schedule:
+        yield schedule
 
 
 def test_every_phase_is_recorded_with_its_times_and_the_hold_with_the_truth(

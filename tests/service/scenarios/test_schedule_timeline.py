@@ -5,67 +5,22 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from fake_service import FakeService, Timeline
+from fake_service import BREAK, BREAK_AGAIN, RESTORE, FakeService, Timeline, schedule_over
 
-from scenarios.admin import Client, ServiceAdmin
-from scenarios.event_log import event_log
 from scenarios.model import Scenario, load_all
-from scenarios.records import PhaseRecords
 from scenarios.schedule import Schedule, ShutdownRequested
 
 
 @pytest.fixture
-def timeline() -> Timeline:
-    return Timeline()
-
-
-@pytest.fixture
-def service(timeline: Timeline) -> Iterator[FakeService]:
-    fake = FakeService(timeline)
-    yield fake
-    fake.stop()
-
-
-@pytest.fixture
-def log() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
 def schedule(timeline: Timeline, service: FakeService, log: io.StringIO) -> Iterator[Schedule]:
-    yield from schedule_over(timeline, service, log, blind=False)
+    with schedule_over(service, timeline, log=log) as schedule:
+        yield schedule
 
 
 @pytest.fixture
 def blind_schedule(timeline: Timeline, service: FakeService, log: io.StringIO) -> Iterator[Schedule]:
-    yield from schedule_over(timeline, service, log, blind=True)
-
-
-def schedule_over(
-    timeline: Timeline, service: FakeService, log: io.StringIO, *, blind: bool
-) -> Iterator[Schedule]:
-    lines = event_log(blind=blind, stream=log)
-    records = PhaseRecords(None, seed=1, log=lines, clock=timeline.time)
-    with Client(token=None) as client:
-        admin = ServiceAdmin(service.url, client=client)
-        yield Schedule(
-            admins={"profile": admin, "gateway": admin},
-            records=records,
-            log=lines,
-            clock=timeline.time,
-            sleep=timeline.sleep,
-        )
-
-
-@pytest.fixture
-def incident() -> Scenario:
-    """``incident-b``: healthy for 10 s, broken for 40 s, healthy for 30 s."""
-    return load_all()["incident-b"].with_timeline(soak_s=10, hold_s=40, rest_s=30)
-
-
-BREAK = "/admin/failure-mode/combined?resume=false"
-BREAK_AGAIN = "/admin/failure-mode/combined?resume=true"
-RESTORE = "/admin/baseline"
+    with schedule_over(service, timeline, log=log, blind=True) as schedule:
+        yield schedule
 
 
 def events(log: io.StringIO) -> list[str]:

@@ -14,7 +14,7 @@ from services.exam.grading import Score, grade
 from services.exam.grading.grade import MEASURES
 from services.exam.grading.rubric import load
 from services.exam.journal import Journal
-from tests.journals import POSTMORTEM, event, findings, journal, perfect, true_diagnosis
+from tests.journals import POSTMORTEM, after, event, findings, journal, perfect, true_diagnosis
 
 SCENARIOS = load_all()
 FAULTY = [one for one in SCENARIOS.values() if one.truth.component != NO_FAULT]
@@ -273,6 +273,46 @@ def test_slow_answers_are_no_recovery() -> None:
     assert points(scored(DNS, run.model_copy(update={"probes": slow})))["mitigation"] == 0
 
 
+def _over_before_the_fault(run: Journal) -> Journal:
+    """The same, as if it had been handed in while all was well."""
+    facts = run.run.model_copy(update={"injected_at": None, "ended_at": after(-30)})
+    well = tuple(one for one in run.probes if one.at < after(-30))
+    return run.model_copy(update={"run": facts, "probes": well})
+
+
+@every_fault
+def test_who_hands_in_before_anything_breaks_has_mended_nothing(scenario: Scenario) -> None:
+    early = [event(-50, "page.acknowledged")]
+    run = _over_before_the_fault(journal(scenario, diagnosis=Diagnosis(), events=early, passed=True))
+
+    score = scored(scenario, run)
+
+    assert score.points < 20
+    assert (points(score)["mitigation"], points(score)["acknowledged_in_time"]) == (0, 0)
+    assert (score.times.mitigate_s, score.times.acknowledge_s) == (None, None)
+
+
+def test_requests_that_hang_are_rarer_and_their_outage_is_as_long() -> None:
+    run = perfect(DNS, mitigated_s=300)
+    hanging = [one for one in run.probes if one.ok or (one.at - after(0)).total_seconds() % 15 == 0]
+
+    times = scored(DNS, run.model_copy(update={"probes": tuple(hanging)})).times
+
+    assert times.outage_min == pytest.approx(5, abs=0.1)
+
+
+def test_what_is_done_after_the_end_counts_no_more() -> None:
+    run = perfect(DNS)
+    [incident] = run.incidents
+    late = after(700).isoformat()
+    steps = [{**step, "at": late} for step in incident["timeline"]]
+    done_late = {**incident, "acknowledged_at": late, "timeline": steps}
+
+    score = scored(DNS, run.model_copy(update={"incidents": (done_late,)}))
+
+    assert points(score)["assignment"] == 0
+
+
 def test_a_pause_stops_the_clock() -> None:
     pause = [event(40, "run.paused", "examiner"), event(70, "run.resumed", "examiner")]
 
@@ -339,6 +379,14 @@ def test_status_updates_keep_their_rhythm_until_recovery(posted: list[int], expe
     assert points(score)["status_updates"] == expected
 
 
+def test_the_first_status_update_is_due_also_when_customers_are_served_again() -> None:
+    late = [event(1050, "update.posted", text="Payments failed; it is over.")]
+
+    score = scored(DNS, journal(DNS, events=late, mitigated_s=240))
+
+    assert points(score)["status_updates"] == 2.5
+
+
 def test_notes_are_worth_what_they_say() -> None:
     said = {
         "it is broken": 1,
@@ -362,6 +410,12 @@ def test_a_postmortem_is_worth_its_parts() -> None:
     assert points(scored(DNS, perfect(DNS, postmortems={"one": half})))["postmortem"] == 4
 
 
+def test_times_leave_out_an_acknowledgement_that_no_page_had_come_for() -> None:
+    early = [event(10, "page.acknowledged")]
+
+    assert scored(DNS, perfect(DNS, more=early)).times.acknowledge_s == 80
+
+
 def test_what_machines_do_is_not_the_candidates() -> None:
     events = [
         event(30, "incident.acknowledged", "oncall-service"),
@@ -380,12 +434,21 @@ def test_what_machines_do_is_not_the_candidates() -> None:
         (event(90, "setting.changed", service="payment", setting="acquirer", old=None, new="backup"), 10),
         (event(90, "service.restarted", service="payment"), 10),
         (event(90, "incident.opened", incident_id="1"), 5),
-        (event(90, "page.sent", incident_id="1", recipient="ana"), 5),
+        (event(90, "page.sent", "notification-service", incident_id=None, recipient="ana"), 5),
     ],
     ids=lambda one: getattr(one, "kind", ""),
 )
 def test_what_is_done_on_a_quiet_night_costs(done: object, lost: float) -> None:
     assert scored(QUIET, perfect(QUIET, more=[done])).points <= 100 - lost
+
+
+def test_a_page_that_the_monitoring_sends_on_a_quiet_night_costs_nobody() -> None:
+    false_alarm = [
+        event(90, "incident.opened", "alert-ingestion", incident_id="1"),
+        event(91, "page.sent", "notification-service", incident_id="1", recipient="ana"),
+    ]
+
+    assert scored(QUIET, perfect(QUIET, more=false_alarm)).points == 100
 
 
 def test_a_quiet_night_gives_nothing_to_who_finds_a_fault() -> None:
@@ -422,7 +485,7 @@ def test_a_harmful_action_costs_once_however_often_it_is_done() -> None:
 def test_harmful_actions_of_two_kinds_cost_more_than_safety_can_bring() -> None:
     more = [
         event(100, "setting.changed", service="payment", setting="fraud_policy", old="enforce", new="off"),
-        event(160, "service.restarted", "lab", service="fraud"),
+        event(160, "service.restarted", service="fraud"),
     ]
 
     assert points(scored(DNS, perfect(DNS, more=more)))["safety"] == 0
@@ -432,6 +495,12 @@ def test_what_the_lab_itself_sets_is_nobodys_harm() -> None:
     off = {"service": "payment", "setting": "fraud_policy", "old": "enforce", "new": "off"}
 
     assert scored(DNS, perfect(DNS, more=[event(100, "setting.changed", "baseline", **off)])).points == 100
+
+
+def test_a_service_that_restarts_without_anybody_asking_is_nobodys_harm() -> None:
+    crash = event(100, "service.restarted", "lab", service="fraud")
+
+    assert scored(DNS, perfect(DNS, more=[crash])).points == 100
 
 
 HARMFUL = [
@@ -445,11 +514,7 @@ HARMFUL = [
 def test_every_harmful_action_is_found_in_what_it_leaves_behind(
     scenario: Scenario, harm: HarmfulMitigation
 ) -> None:
-    left = (
-        [event(100, "service.restarted", "lab", service=harm.detect.restarted)]
-        if harm.detect.restarted
-        else []
-    )
+    left = [event(100, "service.restarted", service=harm.detect.restarted)] if harm.detect.restarted else []
     for step in harm.steps:
         left += [
             event(100, "setting.changed", service=step.ops, setting=name, old=None, new=value)

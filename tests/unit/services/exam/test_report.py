@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from io import StringIO
 from typing import get_args
@@ -59,7 +60,11 @@ def test_a_report_is_one_whole_page_with_score_truth_and_path(scenario: Scenario
     assert parser.open == []
     assert not LOADS_FROM_ELSEWHERE.search(html)
     assert all(criterion.title in html for criterion in RUBRIC.criteria)
+    shown = unescape(html)
     assert scenario.truth.component in html
+    assert scenario.truth.explained in shown
+    assert scenario.debrief in shown
+    assert all(step in shown for step in scenario.strong_path)
     assert html.count("<svg") == 1 + 9
 
 
@@ -108,6 +113,32 @@ def test_the_marks_are_fault_page_acknowledgement_mitigation_and_recovery() -> N
         ("mitigation", after(168)),
         ("recovered", after(171)),
     ]
+
+
+def test_who_only_looks_has_not_mitigated() -> None:
+    look = event(170, "sql.run", statement="SELECT count(*) FROM payment.transactions", error=None)
+    mend = event(169, "sql.run", statement="SELECT pg_terminate_backend(42)", error=None)
+    run = perfect(DNS, more=[mend, look])
+
+    assert ("mitigation", after(169)) in [(mark.name, mark.at) for mark in marks(DNS, run, graded(DNS, run))]
+
+
+def test_a_run_that_ended_before_the_fault_has_none_to_mark() -> None:
+    run = journal(DNS, diagnosis=Diagnosis())
+    run = run.model_copy(update={"run": run.run.model_copy(update={"injected_at": None})})
+
+    assert marks(DNS, run, graded(DNS, run)) == []
+
+
+def test_slow_answers_are_red_in_the_timeline_like_failed_ones() -> None:
+    run = perfect(DNS)
+    well = run.model_copy(update={"probes": tuple(p for p in run.probes if p.ok)})
+    slow = well.model_copy(
+        update={"probes": tuple(p.model_copy(update={"latency_ms": 2000.0}) for p in well.probes)}
+    )
+
+    assert 'class="bad"' not in page(DNS, well)
+    assert 'class="bad"' in page(DNS, slow)
 
 
 def test_a_quiet_night_has_no_fault_to_mark() -> None:
