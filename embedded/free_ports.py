@@ -25,7 +25,8 @@ class _Block:
             except OSError:
                 holder.close()
                 continue
-            self._holder = holder
+            # It stays bound, and is nobody's to close: it goes with the process.
+            holder.detach()
             self._first = first
             self._given = 0
             return

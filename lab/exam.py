@@ -288,6 +288,8 @@ def submit(
 
 def _wait_for_start(client: "ExamClient", run_id: str) -> None:
     """Say what the run waits for, until its clock goes. Raises ``LabError`` if it is aborted meanwhile."""
+    from embedded.errors import LabError
+
     said = None
     typer.echo("the lab is put back to its baseline and checked ...", err=True)
     while (run := client.get(f"/runs/{run_id}"))["state"] == "waiting":

@@ -30,6 +30,10 @@ class ExamClient:
             trust_env=False,
         )
 
+    def close(self) -> None:
+        """Give its connections back."""
+        self._client.close()
+
     def get(self, path: str, **parameters: Any) -> Any:
         """The answer's JSON."""
         return self._ask("GET", path, params=parameters).json()

@@ -337,7 +337,7 @@ def _note(
 
 
 def _end(db: Connection, row: RunRow, *, by: EndedBy, actor: str, at: datetime | None = None) -> None:
-    """The candidate's work is over, since now or ``at``; what is left is to look, to put back and to grade."""
+    """The candidate's work is over, now or since ``at``; what is left is to look, put back and grade."""
     # A pause ends with the run: its clock stands from here on anyway.
     stood_s = (row.now - row.paused_at).total_seconds() if row.paused_at else 0.0
     _set(

@@ -6,7 +6,7 @@ Pure: the same probes always give the same answer.
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import JsonValue
@@ -66,7 +66,7 @@ class _Route:
         self._recent: deque[bool] = deque(maxlen=WINDOW)
         self._was_bad = True
         self.is_ill = False
-        self.well_since = datetime.max
+        self.well_since = datetime.max.replace(tzinfo=UTC)
 
     def add(self, at: datetime, *, is_bad: bool) -> None:
         self._recent.append(is_bad)

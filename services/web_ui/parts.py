@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from services.web_ui.readings import Reading
 from services.web_ui.schemas import SEVERITIES, STATUSES, Severity, Status
 from services.web_ui.text import clock, iso, moment
 
@@ -99,6 +100,32 @@ def empty_state(symbol: str, title: str, advice: str) -> None:
         icon(symbol)
         tag("p", title, classes="empty-title")
         tag("p", advice, classes="muted")
+
+
+class Placeholder:
+    """What a page shows until it has been able to read the one thing that it is about.
+
+    ``unknown`` and ``away`` are an empty state each: there is no such thing, or it cannot be read.
+    """
+
+    def __init__(self, loading: str, *, unknown: tuple[str, str, str], away: tuple[str, str, str]) -> None:
+        self._unknown = unknown
+        self._away = away
+        self._said: tuple[str, str, str] | None = None
+        self._box = tag("div")
+        with self._box:
+            tag("p", loading, classes="muted loading")
+
+    def show(self, reading: Reading[Any]) -> None:
+        """Say why nothing was read, or make way for what was."""
+        self._box.set_visibility(reading.value is None)
+        why = self._unknown if reading.is_refused else self._away
+        if reading.value is not None or why == self._said:
+            return
+        self._said = why
+        self._box.clear()
+        with self._box:
+            empty_state(*why)
 
 
 def section(title: str, *, classes: str = "") -> TextElement:

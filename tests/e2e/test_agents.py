@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,11 @@ def sat(lab: Lab, agent: str, scenario: str, *options: str, minutes: float) -> R
     directory = lab.output.parent / "lab"
     variables = {**{name: str(port) for name, port in lab.ports.items()}, "LAB_DIR": str(directory)}
     token = (directory / EXAMINER_TOKEN_FILE).read_text()
-    examiner = ExamClient(settings(variables), url=lab.url("exam"), token=token)
     command = [sys.executable, "-P", "-m", f"exam.agents.{agent}", *options]
     logs = Path(lab.output.parent / "agents")
     logs.mkdir(exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
+    client = ExamClient(settings(variables), url=lab.url("exam"), token=token)
+    with pytest.MonkeyPatch.context() as patch, closing(client) as examiner:
         for name, value in variables.items():
             patch.setenv(name, value)
         terms = Terms(command, agent, minutes, SOAK_S, is_open=False)

@@ -85,6 +85,20 @@ def test_a_run_of_three_hours_has_its_signals_and_restarts_whole_though_an_hour_
     assert all(until - since == timedelta(minutes=30) for since, until in prometheus.asked)
 
 
+def test_time_is_up_when_it_was_up_also_where_the_exam_notices_late(database: Database) -> None:
+    runs = Runs(database)
+    run_id = under_way(runs, database)
+    runs.keep(run_id, minutes=60)
+
+    runs.time_up(run_id)
+
+    row = runs.run(run_id)
+    assert row.started_at is not None
+    assert row.ended_at is not None
+    assert (row.ended_at - row.started_at).total_seconds() == pytest.approx(3600, abs=0.01)
+    assert [event.at for event in runs.events(run_id) if event.kind == "run.ended"] == [row.ended_at]
+
+
 def test_what_became_of_a_submissions_evidence_is_kept_with_it(database: Database) -> None:
     runs = Runs(database)
     run_id = under_way(runs, database)

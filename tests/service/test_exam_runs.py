@@ -209,11 +209,27 @@ def test_a_diagnosis_with_an_unknown_word_is_refused_with_the_words_that_there_a
     assert "record-missing" in refused.text
 
 
+def test_a_route_that_postgres_cannot_keep_is_refused(bare_exam: Exam) -> None:
+    sitting = bare_exam.create("quiet-night")
+
+    assert sitting.my("POST", "submissions", diagnosis={"affected": ["GET /\x00"]}).status_code == 422
+
+
 def test_a_random_run_draws_its_scenario_by_the_seed(bare_exam: Exam) -> None:
     drawn = [bare_exam.create("random", seed=seed).run()["scenario"] for seed in (1, 1, *range(2, 12))]
 
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 2
+
+
+def test_runs_are_listed_newest_first_a_page_at_a_time(bare_exam: Exam) -> None:
+    older, newer = bare_exam.create("quiet-night"), bare_exam.create("quiet-night")
+
+    first = bare_exam.ask("GET", "/runs", params={"limit": 1}).json()
+    last = bare_exam.ask("GET", "/runs", params={"limit": 1, "offset": first["next_offset"]}).json()
+
+    assert (first["items"], last["items"]) == ([newer.run()], [older.run()])
+    assert last["next_offset"] is None
 
 
 def test_a_blind_run_needs_a_blind_lab(bare_exam: Exam) -> None:

@@ -2,7 +2,7 @@
 
 from nicegui import ui
 
-from services.web_ui.parts import empty_state, icon, section, tag, time_of_day
+from services.web_ui.parts import Placeholder, icon, section, tag, time_of_day
 from services.web_ui.rows import Rows
 from services.web_ui.telemetry import ErrorDetail, ErrorEvent, StackFrame, Telemetry
 from services.web_ui.text import moment
@@ -37,10 +37,7 @@ class _ErrorPage:
         with tag("p", classes="back"), tag("a", href="/errors"):
             icon("arrow_back")
             tag("span", "Errors")
-        self._missing = tag("div")
-        with self._missing:
-            tag("p", "Loading the error…", classes="muted loading")
-        self._is_said_unknown: bool | None = None
+        self._placeholder = Placeholder("Loading the error…", unknown=_UNKNOWN, away=_AWAY)
         with tag("article") as self._article:
             with tag("div", classes="incident-head"):
                 self._service = tag("span", classes="service")
@@ -67,20 +64,10 @@ class _ErrorPage:
         self._parts.problems.show([reading])
         error = reading.value
         self._article.set_visibility(error is not None)
-        self._missing.set_visibility(error is None)
-        if error is None:
-            self._say_missing(is_unknown=reading.is_refused)
-        elif error != self._shown:
+        self._placeholder.show(reading)
+        if error is not None and error != self._shown:
             self._shown = error
             self._show(error)
-
-    def _say_missing(self, *, is_unknown: bool) -> None:
-        if self._is_said_unknown == is_unknown:
-            return
-        self._is_said_unknown = is_unknown
-        self._missing.clear()
-        with self._missing:
-            empty_state(*(_UNKNOWN if is_unknown else _AWAY))
 
     def _show(self, error: ErrorDetail) -> None:
         ui.page_title(f"{error.type} · Firedrill")

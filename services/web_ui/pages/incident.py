@@ -12,8 +12,8 @@ from services.web_ui.incidents import Incidents
 from services.web_ui.pages.around import Around
 from services.web_ui.pages.postmortem import PostmortemSection
 from services.web_ui.parts import (
+    Placeholder,
     button,
-    empty_state,
     icon,
     section,
     set_attributes,
@@ -78,10 +78,7 @@ class _IncidentPage:
         with tag("p", classes="back"), tag("a", href="/"):
             icon("arrow_back")
             tag("span", "Incidents")
-        self._is_said_unknown: bool | None = None
-        self._missing = tag("div")
-        with self._missing:
-            tag("p", "Loading the incident…", classes="muted loading")
+        self._placeholder = Placeholder("Loading the incident…", unknown=_UNKNOWN, away=_AWAY)
         with tag("article", classes="incident") as self._article:
             self._head = _Head()
             self._add_buttons()
@@ -122,9 +119,8 @@ class _IncidentPage:
         around = await self._around.read(incident) if incident else []
         self._parts.problems.show([reading, queries, *around])
         self._article.set_visibility(incident is not None)
-        self._missing.set_visibility(incident is None)
+        self._placeholder.show(reading)
         if incident is None:
-            self._say_missing(is_unknown=reading.is_refused)
             return
         ui.page_title(f"{STATUSES[incident.status]}: {incident.title} · Firedrill")
         self._head.show(incident)
@@ -137,14 +133,6 @@ class _IncidentPage:
             made.set_enabled(incident.may_become(status))
         self._reopen.set_visibility(incident.status == "resolved" and incident.reopened_as is None)
         self._show_links(incident)
-
-    def _say_missing(self, *, is_unknown: bool) -> None:
-        if self._is_said_unknown == is_unknown:
-            return
-        self._is_said_unknown = is_unknown
-        self._missing.clear()
-        with self._missing:
-            empty_state(*(_UNKNOWN if is_unknown else _AWAY))
 
     def _show_links(self, incident: IncidentDetail) -> None:
         self._linked.clear()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from exam.agents.guesser import everything
-from exam.agents.observations import Blocker, Normal, Observed
+from exam.agents.observations import Blocker, Normal, Observed, _profile
 from exam.agents.playbooks import PLAYBOOKS, choose
 from scenarios.model import load_all
 from services.exam.diagnosis import COMPONENTS, Diagnosis
@@ -46,6 +46,14 @@ def test_each_incident_is_told_by_its_signs(seen: Observed, mechanism: str, trig
 
 def test_a_page_without_any_sign_gives_no_playbook() -> None:
     assert choose(BEFORE, NOTHING) is None
+
+
+def test_only_a_statement_that_looks_for_users_by_an_expression_is_taken_for_a_scan() -> None:
+    columns = "SELECT id, email, profile.lookup_key(email) AS account_key FROM profile.users"
+    by_id, by_key = f"{columns} WHERE id = 7", f"{columns} WHERE profile.lookup_key(email) = 'x'"
+
+    assert _profile({"rows": [["idle in transaction", 3.0, by_id]]}) == (True, False)
+    assert _profile({"rows": [["active", 0.1, by_key]]}) == (False, True)
 
 
 def test_there_is_a_playbook_for_what_is_true_of_each_scenario() -> None:

@@ -9,10 +9,9 @@ from typing import Any, cast
 import pytest
 
 from services.common.database import Database
-from services.exam.compiling import preferred
 from services.exam.diagnosis import Evidence
 from services.exam.evidence import Bearing, EvidenceChecker
-from services.exam.journal import Event, EvidenceFinding
+from services.exam.journal import Event
 from services.exam.prometheus import Prometheus
 
 BROKEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -132,13 +131,3 @@ def test_a_query_bears_on_it_that_read_where_it_shows_while_it_was_broken(
 )
 def test_a_metric_bears_on_it_by_its_name_and_not_by_what_stands_in_quotes(ref: str, bears: bool) -> None:
     assert found("metric", ref) == (True, bears)
-
-
-def test_evidence_that_was_there_when_it_was_handed_in_is_not_lost() -> None:
-    there, gone = (
-        EvidenceFinding(ref="t1", kind="trace", exists=exists, bears=exists, why="")
-        for exists in (True, False)
-    )
-
-    assert preferred([there, gone], [gone, there]) == [there, there]
-    assert preferred([], [gone]) == [gone]

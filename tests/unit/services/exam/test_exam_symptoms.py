@@ -48,6 +48,14 @@ def test_a_slow_answer_is_a_bad_one() -> None:
     assert told(slow + good) == [("symptom.recovered", 12)]
 
 
+def test_a_route_whose_first_request_fails_late_holds_the_recovery_up() -> None:
+    first = story((4, False), (10, True))
+    late = probe(15, ok=False).model_copy(update={"route": "POST /api/refund"})
+    well = [probe(16 + 3 * n).model_copy(update={"route": "POST /api/refund"}) for n in range(8)]
+
+    assert told(sorted([*first, late, *well], key=lambda one: one.at)) == [("symptom.recovered", 16)]
+
+
 def test_routes_that_were_to_stay_well_make_no_symptom() -> None:
     found = [one.model_copy(update={"affected": False}) for one in story((4, False), (9, True))]
 

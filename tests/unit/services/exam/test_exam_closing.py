@@ -1,0 +1,57 @@
+"""The end of a run, step by step."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import uuid4
+
+from scenarios.model import load_all
+from services.exam.closing import PATIENCE_S, Closing
+from services.exam.grading import Rubric
+from services.exam.store import RunRow, Runs
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RUN = uuid4()
+SCENARIOS = load_all()
+
+
+class Noted:
+    """Runs of which only what is put back is noted."""
+
+    def __init__(self) -> None:
+        self.reverted_with: list[list[str]] = []
+
+    def reverted(self, _run_id: object, *, detail: dict[str, list[str]]) -> None:
+        self.reverted_with.append(detail["left"])
+
+    def finish(self, *_: object) -> None:
+        """The lab is free."""
+
+
+def aborted(now: datetime) -> RunRow:
+    """A run that ended ten minutes before ``NOW``, while the exam was away."""
+    facts: dict[str, Any] = {"ended_by": "aborted", "final": None, "reverted_at": None, "started_at": None}
+    return cast(RunRow, SimpleNamespace(id=RUN, now=now, ended_at=NOW - timedelta(minutes=10), **facts))
+
+
+def test_putting_back_has_its_time_also_when_the_exam_was_away_at_the_end(
+    tmp_path: Path,
+) -> None:
+    noted = Noted()
+    close = Closing(
+        cast(Runs, noted),
+        SCENARIOS,
+        rubric=cast(Rubric, None),
+        compiler=cast(Any, None),
+        judge=cast(Any, None),
+        restore=lambda _row: ["payment does not answer"],
+        directory=tmp_path,
+    )
+    scenario = SCENARIOS["payment-dns"]
+
+    first = close(aborted(NOW), scenario)
+    second = close(aborted(NOW + timedelta(seconds=PATIENCE_S + 1)), scenario)
+
+    assert (first, second) == ("payment does not answer", None)
+    assert noted.reverted_with == [["payment does not answer"]]
