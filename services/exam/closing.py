@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+import sentry_sdk
+import structlog
 from pydantic import JsonValue
 
 from scenarios.model import Scenario
@@ -20,6 +22,8 @@ from services.exam.grading.rubric import Rubric
 from services.exam.grading.score import Score
 from services.exam.journal import Journal, Verdict
 from services.exam.store import RunRow, Runs
+
+log = structlog.get_logger()
 
 REPORTS = "reports"
 PATIENCE_S = 60.0
@@ -60,13 +64,26 @@ class Closing:
             if left and self._tried_for_s(row) < PATIENCE_S:
                 return "; ".join(left)
             self._runs.reverted(row.id, detail={"left": left})
+            # That takes a while, in which the examiner may have thought better of it.
+            is_aborted = self._runs.run(row.id).ended_by == "aborted"
         if row.started_at is not None:
-            journal = self._compiler.journal(self._runs.run(row.id))
-            self._runs.keep(row.id, journal=journal.model_dump(mode="json"))
+            self._keep_journal(row, is_needed=not is_aborted)
         if not is_aborted:
             self.grade(row)
-        self._runs.finish(row.id, "aborted" if is_aborted else "graded")
+        self._runs.finish(row.id)
         return None
+
+    def _keep_journal(self, row: RunRow, *, is_needed: bool) -> None:
+        try:
+            journal = self._compiler.journal(self._runs.run(row.id))
+        except Exception as error:
+            if is_needed:
+                raise
+            # Whoever aborts a run wants the lab back, whatever stands in the way of its journal.
+            sentry_sdk.capture_exception(error)
+            log.error("run.without_journal", run_id=str(row.id), error_type=type(error).__name__)
+            return
+        self._runs.keep(row.id, journal=journal.model_dump(mode="json"))
 
     def grade(self, row: RunRow) -> dict[str, JsonValue]:
         """Grade the journal that is on record, and write the report anew; the score as JSON."""

@@ -200,8 +200,11 @@ class Runs:
     def abort(self, run_id: UUID) -> RunRow:
         """End a run without a grade. What it broke is put back before the lab is free."""
         with self._locked(run_id) as (db, row):
-            _require(row, "created", "waiting", *UNDER_WAY)
-            if row.state == "created":
+            _require(row, "created", "waiting", *UNDER_WAY, "grading")
+            if row.state == "grading":
+                _set(db, run_id, ended_by="aborted", trouble=None)
+                _note(db, run_id, "run.ended", actor=EXAMINER, by="aborted")
+            elif row.state == "created":
                 _set(db, run_id, state="aborted", ended_at=func.clock_timestamp(), ended_by="aborted")
                 _note(db, run_id, "run.ended", actor=EXAMINER, by="aborted")
             else:
@@ -264,9 +267,13 @@ class Runs:
         with self._database.transaction() as db:
             _set(db, run_id, **values)
 
-    def finish(self, run_id: UUID, state: State) -> None:
-        """The lab is free again."""
-        self.keep(run_id, state=state, trouble=None)
+    def finish(self, run_id: UUID) -> None:
+        """The lab is free again. A run that was aborted while it was graded has no score."""
+        with self._locked(run_id) as (db, row):
+            if row.ended_by == "aborted":
+                _set(db, run_id, state="aborted", trouble=None, score=None)
+            else:
+                _set(db, run_id, state="graded", trouble=None)
 
     def add_probes(self, run_id: UUID, found: Iterable[Probe]) -> None:
         """Write down a round of the prober."""

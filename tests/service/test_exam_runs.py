@@ -129,6 +129,19 @@ def test_an_aborted_run_is_not_graded_and_what_it_broke_is_put_back(shop: Shop, 
     assert exam.begin("quiet-night").run()["state"] in ("soaking", "running")
 
 
+def test_a_run_that_is_being_graded_can_still_be_aborted(shop: Shop, exam: Exam) -> None:
+    sitting = injected(exam.begin("payment-dns"))
+    shop["dns"].process.kill()
+    sitting.my("POST", "submissions", diagnosis={"component": "dns"}, final=True)
+    sitting.wait_until(lambda run: run["state"] == "grading")
+
+    assert sitting.steer("abort").status_code == 200
+    shop.restart("dns")
+
+    run = sitting.wait_until(lambda run: run["state"] == "aborted", within_s=90)
+    assert (run["ended_by"], run["points"]) == ("aborted", None)
+
+
 def test_a_killed_exam_goes_on_where_it_was(shop: Shop, exam: Exam) -> None:
     soaking = exam.begin("payment-dns", soak_s=3)
     shop.restart("exam")

@@ -21,12 +21,17 @@ class Noted:
 
     def __init__(self) -> None:
         self.reverted_with: list[list[str]] = []
+        self.is_finished = False
 
     def reverted(self, _run_id: object, *, detail: dict[str, list[str]]) -> None:
         self.reverted_with.append(detail["left"])
 
     def finish(self, *_: object) -> None:
         """The lab is free."""
+        self.is_finished = True
+
+    def run(self, _run_id: object) -> RunRow:
+        return aborted(NOW)
 
 
 def aborted(now: datetime) -> RunRow:
@@ -55,3 +60,25 @@ def test_putting_back_has_its_time_also_when_the_exam_was_away_at_the_end(
 
     assert (first, second) == ("payment does not answer", None)
     assert noted.reverted_with == [["payment does not answer"]]
+
+
+def test_an_aborted_run_gives_the_lab_back_though_its_journal_cannot_be_made(tmp_path: Path) -> None:
+    class Broken:
+        def journal(self, _row: RunRow) -> object:
+            raise TypeError("dates that do not compare")
+
+    noted = Noted()
+    close = Closing(
+        cast(Runs, noted),
+        SCENARIOS,
+        rubric=cast(Rubric, None),
+        compiler=cast(Any, Broken()),
+        judge=cast(Any, None),
+        restore=lambda _row: [],
+        directory=tmp_path,
+    )
+    row = aborted(NOW)
+    cast(Any, row).started_at = NOW
+
+    assert close(row, SCENARIOS["payment-dns"]) is None
+    assert noted.is_finished
