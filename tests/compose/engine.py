@@ -19,6 +19,7 @@ from services.common.catalog import SERVICES
 PROJECT = Path(__file__).parents[2]
 COMPOSE_FILE = PROJECT / "docker-compose.yml"
 EXAMPLE = PROJECT / ".env.example"
+EXAMINER_TOKEN = "examiner-token-of-tests"
 PULL_WITHIN_S = 300
 UP_WITHIN_S = 280
 MIB = 1024 * 1024
@@ -63,6 +64,7 @@ class ComposeLab:
             **ports,
             "LAB_SUBNET": self.subnet,
             "SCENARIO": "none",
+            "EXAMINER_TOKEN": EXAMINER_TOKEN,
             **self.environment,
         }
         self.left_out = tuple(without_image(self.services()))

@@ -1,14 +1,20 @@
 """Each scenario through real Prometheus and Alertmanager to a page; containers that die on the way."""
 
+import sys
 import threading
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from embedded.environment import settings
+from lab.batch import Exam, Terms, sit
+from lab.exam_client import ExamClient
 from monitoring.grafana import check
 from scenarios.model import load_all
-from tests.compose.engine import ComposeLab, wait_for
+from tests.compose.engine import EXAMINER_TOKEN, ComposeLab, port_variables, wait_for
 from tests.storm import post_all
 
 SOAK_S, HOLD_S = 8, 55
@@ -66,7 +72,34 @@ def _quiet_again(lab: ComposeLab) -> Any:
     lab.up("schedule")
 
 
-@pytest.mark.parametrize("scenario", ["incident-b", "payment-dns", "inventory-timeout"])
+@pytest.mark.timeout(600)
+def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
+    lab: ComposeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = {name: lab.environment[name] for name in port_variables()}
+    for name, value in {**ports, "LAB_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    agent = [sys.executable, "-P", "-m", "exam.agents.reference"]
+    before = {incident["id"] for incident in lab.incidents()}
+    terms = Terms(agent, "reference", minutes=8, soak_s=10, is_open=True)
+
+    with closing(ExamClient(settings(ports), url=lab.url("exam"), token=EXAMINER_TOKEN)) as examiner:
+        result = sit(examiner, Exam("payment-dns", 1), terms=terms, logs=tmp_path)
+
+    said = (tmp_path / f"{result.run}.log").read_text()
+    assert (result.state, result.ended_by, result.agent_exit) == ("graded", "submitted", 0), said
+    detected_s = result.times["detect_s"]
+    assert result.points is not None
+    assert result.points >= 90, (result, said)
+    assert detected_s is not None
+    assert detected_s <= PAGED_WITHIN_S
+    expected = {(alert.service, alert.severity) for alert in load_all()["payment-dns"].expected_alerts}
+    opened = {(i["service"], i["severity"]) for i in lab.incidents() if i["id"] not in before}
+    assert opened <= expected
+    print(f"\nexam: {result.points} points, detected after {detected_s:.0f} s, {result.took_s:.0f} s in all")
+
+
+@pytest.mark.parametrize("scenario", ["incident-b", "inventory-timeout"])
 def test_a_scenario_pages_within_a_minute_opens_no_other_incident_and_resolves(
     lab: ComposeLab, scenario: str
 ) -> None:
