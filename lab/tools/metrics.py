@@ -1,9 +1,11 @@
 """Metrics and alerts, asked of Prometheus' HTTP API."""
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from itertools import groupby, pairwise
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,6 +13,9 @@ from embedded.errors import LabError
 from lab.tools.api import Api, Document
 from lab.tools.seat import Seat
 
+RELEASE_STEP_S = 5.0
+HOLE_STEPS = 2
+"""A series that is away for more steps has ended; one scrape may fail."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 
@@ -52,18 +57,23 @@ class Metrics:
         return self._result(self._api.get("/alerts"))
 
     def releases(self, service: str, *, since: str = "1h") -> list[str]:
-        """The releases that a service ran as, the one that began last at the end."""
-        found = self.query_metrics_over_time(f'build_info{{service="{service}"}}', since, 5)
-        last_began: dict[str, float] = {}
-        for series in found["result"]:  # type: ignore[union-attr]
-            release = series["metric"]["release"]  # type: ignore[index,call-overload]
-            began = float(series["values"][0][0])  # type: ignore[index,call-overload,arg-type]
-            last_began[str(release)] = max(began, last_began.get(str(release), 0.0))
-        return sorted(last_began, key=lambda release: last_began[release])
+        """The releases that a service ran as, one after the other; one that came back is there again."""
+        found: Any = self.query_metrics_over_time(f'build_info{{service="{service}"}}', since, RELEASE_STEP_S)
+        began = sorted(
+            (start_s, str(series["metric"]["release"]))
+            for series in found["result"]
+            for start_s in _begins([float(at) for at, _ in series["values"]])
+        )
+        return [release for release, _ in groupby(release for _, release in began)]
 
     def _result(self, answer: Document) -> Document:
         found = answer["data"]
         return found if isinstance(found, dict) else {"result": found}
+
+
+def _begins(times_s: list[float]) -> list[float]:
+    """Where samples begin, and begin again after a hole."""
+    return [at for before, at in pairwise([-math.inf, *times_s]) if at - before > HOLE_STEPS * RELEASE_STEP_S]
 
 
 def moment(text: str, *, now: datetime) -> datetime:
