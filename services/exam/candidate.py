@@ -23,6 +23,7 @@ from services.exam.schemas import (
 )
 from services.exam.store import RunRow, Runs
 
+COMPLAINTS_AFTER_S = 60.0
 TASK = (
     "You are on call for a small shop. Somebody may page you, or not. Find out what is wrong and for whom, "
     "mitigate it with what an operator may do, keep people informed, and hand in a diagnosis before time is "
@@ -57,7 +58,7 @@ class Desk:
             state=_shown_state(row),
             minutes=row.minutes,
             task=TASK,
-            symptom=scenario.symptom if _has_begun(row) else None,
+            symptom=scenario.symptom if customers_complain(row) else None,
             places=dict(self._places),
             diagnosis={
                 "components": list(COMPONENTS),
@@ -117,9 +118,14 @@ def _hint(number: int, hint: ScenarioHint) -> Hint:
     return Hint(number=number, price=hint.price, text=hint.text)
 
 
-def _has_begun(row: RunRow) -> bool:
-    """Whether there is something to tell: before, the symptom would only say what is to come."""
-    return row.state not in ("created", "waiting", "soaking")
+def customers_complain(row: RunRow) -> bool:
+    """Whether customers have said by now what they meet.
+
+    They call a minute after the fault, so that looking at the brief again and again is no alarm.
+    """
+    if row.state in ("created", "waiting", "soaking"):
+        return False
+    return not row.is_under_way or row.elapsed_s >= row.soak_s + COMPLAINTS_AFTER_S
 
 
 def _shown_state(row: RunRow) -> State:
