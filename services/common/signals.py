@@ -20,6 +20,8 @@ from services.common import metrics
 
 QUEUE_LIMIT = 2000
 BATCH_SIZE = 200
+PROBE_SIZE = 20
+"""While the receiver is away: encoding stops every request."""
 SHIP_EVERY_S = 2.0
 TIMEOUT_S = 3.0
 
@@ -38,6 +40,7 @@ class SignalShipper:
         self._service = service
         self._queue: collections.deque[Signal] = collections.deque()
         self._dropped = metrics.signals_dropped.labels(service)
+        self._is_away = False
 
     def observe(self, line: EventDict) -> None:
         """Queue one log line; drop it when the queue is full."""
@@ -69,8 +72,10 @@ class SignalShipper:
     async def ship_all(self, client: httpx.AsyncClient) -> None:
         """Ship what waits, until nothing does or the receiver is away."""
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
+            size = PROBE_SIZE if self._is_away else BATCH_SIZE
+            batch = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
             outcome = await self._ship(client, batch)
+            self._is_away = outcome == "away"
             if outcome == "refused":
                 self._dropped.inc(len(batch))
             if outcome == "away":

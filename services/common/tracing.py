@@ -32,6 +32,8 @@ from services.common.settings import ServiceSettings
 
 QUEUE_LIMIT = 2000
 BATCH_SIZE = 500
+PROBE_SIZE = 20
+"""While the receiver is away: to encode a whole batch in vain, again and again, is felt by requests."""
 ATTEMPTS = 10
 """So often a batch is exported in vain before it is taken for one that the receiver will never take."""
 TIMEOUT_S = 3.0
@@ -143,7 +145,8 @@ class SpanShipper(SpanProcessor):
 
     def _ship(self) -> bool:
         """Export a batch; whether it is worth going on at once."""
-        batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
+        size = PROBE_SIZE if self._failures else BATCH_SIZE
+        batch = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
         if self._exporter.export(batch) is SpanExportResult.SUCCESS:
             self._failures = 0
             return True

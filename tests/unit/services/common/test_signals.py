@@ -63,8 +63,10 @@ def test_a_receiver_that_is_away_keeps_the_signals_waiting_in_their_order() -> N
     for number in range(signals.BATCH_SIZE + 1):
         shipper.observe({**LINE, "event": str(number)})
     taken: list[str] = []
+    tried: list[int] = []
 
-    def gone(_request: httpx.Request) -> httpx.Response:
+    def gone(request: httpx.Request) -> httpx.Response:
+        tried.append(len(httpx.Response(200, content=request.content).json()))
         raise httpx.ConnectError("gone")
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -72,7 +74,9 @@ def test_a_receiver_that_is_away_keeps_the_signals_waiting_in_their_order() -> N
         return httpx.Response(200)
 
     ship(shipper, gone)
+    ship(shipper, gone)
     ship(shipper, answer)
 
+    assert tried == [signals.BATCH_SIZE, signals.PROBE_SIZE]
     assert taken == [str(number) for number in range(signals.BATCH_SIZE + 1)]
     assert dropped("away") == 0

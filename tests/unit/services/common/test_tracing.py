@@ -21,6 +21,7 @@ class Exporter(SpanExporter):
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.attempts = 0
+        self.sizes: list[int] = []
         self.is_well = True
         self.goes_on = threading.Event()
         self.goes_on.set()
@@ -28,6 +29,7 @@ class Exporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.attempts += 1
+        self.sizes.append(len(spans))
         self.goes_on.wait()
         if not self.is_well:
             return SpanExportResult.FAILURE
@@ -117,6 +119,19 @@ def test_what_a_receiver_did_not_take_comes_again_in_its_order(exporter: Exporte
 
     assert exporter.taken == ["0", "1", "2", "0", "1"]
     assert dropped("patient") == 0
+
+
+def test_only_a_few_spans_are_tried_while_the_receiver_is_away(exporter: Exporter) -> None:
+    exporter.is_well = False
+    provider = shipping(exporter, "sparing", every_s=0.2)
+    send(provider, tracing.BATCH_SIZE)
+    wait_for(exporter, attempts=3)
+
+    exporter.is_well = True
+    provider.shutdown()
+
+    assert exporter.sizes[:3] == [tracing.BATCH_SIZE, tracing.PROBE_SIZE, tracing.PROBE_SIZE]
+    assert exporter.taken == [str(number) for number in range(tracing.BATCH_SIZE)]
 
 
 def test_a_batch_that_is_never_taken_makes_room(exporter: Exporter) -> None:
