@@ -629,7 +629,7 @@ def test_what_is_too_much_or_too_old_is_removed(
     assert {message.split(".")[0] for message in kept} == {"3", "4"}
     eventually(lambda: [one["trace_id"] for one in get(telemetry, "traces")["items"]] == [new])
     assert telemetry.client.get(f"/api/v1/traces/{old}").status_code == 404
-    assert telemetry.metric("telemetry_rows", table="signals") == 100
+    eventually(lambda: telemetry.metric("telemetry_rows", table="signals") == 100)
 
 
 def test_a_database_that_is_away_is_a_503_and_what_was_acknowledged_is_there_after_it(
