@@ -138,7 +138,11 @@ class Server:
     @property
     def password(self) -> str:
         """The superuser's password; made on first use, kept with mode 0600."""
-        return _kept_password(self.directory / "superuser-password")
+        return _kept_password(self._password_file)
+
+    @property
+    def _password_file(self) -> Path:
+        return self.directory / "superuser-password"
 
     def url(self, database: str = "postgres") -> str:
         """The superuser's SQLAlchemy URL of a database of this server."""
@@ -155,9 +159,10 @@ class Server:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         if self._account:
             notes += self._take_shelter()
+        notes += self._clear_stale_run()
+        notes += self._remove_orphaned_data()
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
-        notes += self._clear_stale_run()
         write_private(self.data / "lab.conf", self._configuration(), account=self._account)
         write_private(self.data / "pg_hba.conf", _ACCESS, account=self._account)
         self._make_log()
@@ -221,6 +226,16 @@ class Server:
         if not reachable(self._binaries / "postgres"):
             self._binaries = _copied_binaries(_make_own(shelter), source=self._binaries)
         return notes
+
+    def _remove_orphaned_data(self) -> list[str]:
+        """Remove sheltered data whose lab folder somebody removed, and the password with it."""
+        made = self.data / "PG_VERSION"
+        if self._shelter is None or not made.exists():
+            return []
+        if self._password_file.exists() and self._password_file.stat().st_mtime <= made.stat().st_mtime:
+            return []
+        shutil.rmtree(self.data)
+        return [f"removed {self.data}: the folder {self.directory} that it belonged to had been removed"]
 
     def _make_log(self) -> None:
         """The log's folder and its file: whoever opens it first must not take it from the server."""

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 import database
 from embedded.environment import PORT_VARIABLES
 from embedded.free_ports import free_port
+from embedded.postgres import Server
 from services.common.catalog import PROMETHEUS, service
 
 PROJECT = Path(__file__).parents[1]
@@ -105,6 +106,8 @@ def playing(
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
+        # Root's lab keeps its data elsewhere, where nobody else would tidy up.
+        Server(folder / "lab" / "postgres", port=0).erase()
 
 
 def wait_for(holds: Callable[[], object], *, within_s: float, show: Path) -> None:

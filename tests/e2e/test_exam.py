@@ -11,6 +11,7 @@ import httpx
 import yaml
 
 from embedded import state
+from embedded.supervision import Standing
 from tests.lab import PROJECT, Lab, playing, wait_for
 
 DIAGNOSIS = {
@@ -52,10 +53,14 @@ class Terminal:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    def kill(self, name: str) -> None:
+    def components(self) -> dict[str, Standing]:
+        """Every component of the lab as it stands."""
         written = state.read(self._folder / "lab")
         assert written is not None
-        [pid] = [one.pid for one in written.components if one.name == name]
+        return {one.name: one for one in written.components}
+
+    def kill(self, name: str) -> None:
+        pid = self.components()[name].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
@@ -98,6 +103,38 @@ def test_a_candidate_is_paged_mitigates_hands_in_and_there_is_a_report(tmp_path:
     case = json.loads((tmp_path / "firedrill_dns_record-missing_1" / "metrics.json").read_text())
     assert min(value for _, value in case["gateway_workload"][3:]) > 0
     assert max(value for _, value in case["payment_dependency-errors"]) > 0.5
+
+
+def test_an_exam_goes_on_whatever_dies_in_its_middle(tmp_path: Path) -> None:
+    file, report = tmp_path / "diagnosis.yaml", tmp_path / "report.json"
+    file.write_text(yaml.safe_dump(DIAGNOSIS))
+    with playing("none", tmp_path, soak_s=5, hold_s=50, LAB_BLIND="true") as lab:
+        type_ = Terminal(lab, tmp_path)
+        type_("exam", "start", "payment-dns", "--candidate", "ana", "--soak", "12")
+        wait_for(lambda: lab.is_paged(service="payment"), within_s=90, show=lab.output)
+        type_("exam", "ack")
+
+        for name, before in type_.components().items():
+            type_.kill(name)
+            wait_for(lambda: is_back(type_, before), within_s=60, show=lab.output)  # noqa: B023
+            assert "left of the run (running)" in type_("exam", "time")
+
+        httpx.put(f"{lab.url('dns')}/ops/records/fraud-api", json={"address": "127.0.0.1"}, trust_env=False)
+        wait_for(lambda: "symptom.recovered" in type_("exam", "timeline"), within_s=60, show=lab.output)
+        type_("exam", "submit", str(file), "--final")
+        wait_for(lambda: "graded" in type_("exam", "status"), within_s=60, show=lab.output)
+        type_("exam", "report", "--output", str(report))
+
+    found = json.loads(report.read_text())
+    kinds = {event["kind"] for event in found["journal"]["events"]}
+    assert kinds >= {"page.sent", "page.acknowledged", "record.changed", "symptom.recovered"}
+    assert found["journal"]["final"]["passed"], found["journal"]["final"]
+
+
+def is_back(type_: Terminal, before: Standing) -> bool:
+    """Whether a component that was killed has been started again, and is healthy."""
+    standing = type_.components()[before.name]
+    return standing.restarts > before.restarts and standing.state == "healthy"
 
 
 def health(lab: Lab) -> str:

@@ -57,6 +57,23 @@ def test_rows_are_there_after_a_stop_and_a_start(directory: Path) -> None:
         assert execute(server.url(), "SELECT answer FROM kept") == [(42,)]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's lab keeps its data outside its folder")
+def test_a_lab_in_the_place_of_one_that_was_removed_starts_anew(directory: Path) -> None:
+    with running(directory) as server:
+        execute(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    password = server.password
+    shutil.rmtree(directory)
+
+    fresh = Server(directory, port=0)
+    assert fresh.password != password
+    notes = fresh.prepare()
+
+    assert any("had been removed" in note for note in notes)
+    assert not any("had been removed" in note for note in Server(directory, port=0).prepare())
+    with running(directory) as again:
+        assert execute(again.url(), "SELECT to_regclass('kept')") == [(None,)]
+
+
 def test_committed_rows_survive_kill_dash_nine(directory: Path, tmp_path: Path) -> None:
     server = Server(directory, port=free_port())
     child = start(server, tmp_path / "log")

@@ -399,7 +399,8 @@ async def replay(
     both: Both, exporter: Exporter, rules: Path, *, scraped_ms: list[int], evaluated: list[Evaluated]
 ) -> None:
     """Scrape at the moments at which Prometheus did, and evaluate what it had seen by then."""
-    groups = {g.name: RuleSet([g], store=both.store) for g in load(rules) if g.name in {name for *_, name in evaluated}}
+    recording = {group for *_, group in evaluated}
+    groups = {g.name: RuleSet([g], store=both.store) for g in load(rules) if g.name in recording}
     now_s = 0.0
     async with new_client() as client:
         scraper = Scraper(
