@@ -179,13 +179,14 @@ def test_one_run_at_a_time_has_the_lab(bare_exam: Exam) -> None:
     assert "another run has the lab" in refused.json()["detail"]
 
 
-def test_a_run_waits_for_the_schedule_to_end_its_phase(shop: Shop, exam: Exam) -> None:
+def test_a_run_waits_for_the_schedule_to_end_its_phase_also_over_a_kill(shop: Shop, exam: Exam) -> None:
     assert shop.database is not None
     with shop.database.engine("examiner").begin() as db:
         db.execute(OPEN_HOLD)
     sitting = exam.create("quiet-night")
     sitting.steer("start")
     sitting.wait_until(lambda run: run["trouble"] and "schedule" in run["trouble"])
+    shop.restart("exam")
 
     with shop.database.engine("examiner").begin() as db:
         db.execute(END_PHASES)
