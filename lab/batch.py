@@ -18,15 +18,15 @@ from rich.table import Table
 
 from embedded import ROOT
 from embedded.errors import LabError
-from lab.exam_client import ExamClient
-from scenarios.model import load_all
+from lab.exam_client import ExamClient, get_patiently
+from lab.scenario import known_scenarios
 
 POLL_S = 1.0
 END_WITHIN_S = 5.0
 OVER = ("graded", "aborted")
 ALL = "all"
 NOT_FOR_AGENTS = frozenset({"EXAMINER_TOKEN", "LAB_ADMIN_TOKEN", "DATABASE_URL", "EXAM_DATABASE_URL"})
-"""What would open another door than the candidate's; roles' passwords are left out as well."""
+"""What would open another door than the candidate's; passwords of others are left out as well."""
 _WIDTH_OF_A_PIPE = 120
 
 
@@ -71,7 +71,7 @@ def exams(*, scenarios: str, seeds: str) -> list[Exam]:
 
     ``LabError`` for a scenario that there is not and for what is no seed.
     """
-    known = sorted(load_all())
+    known = sorted(known_scenarios())
     names = known if scenarios == ALL else [name.strip() for name in scenarios.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise LabError(f"no scenario {', '.join(unknown)}; there are: {ALL}, {', '.join(known)}")
@@ -145,7 +145,7 @@ def _start_agent(terms: Terms, run: Mapping[str, Any], *, url: str, log: Path) -
 
 def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     def is_secret(name: str) -> bool:
-        is_password = name.endswith("_DB_PASSWORD") and name != "CANDIDATE_DB_PASSWORD"
+        is_password = name.endswith("_PASSWORD") and name != "CANDIDATE_DB_PASSWORD"
         return is_password or name in NOT_FOR_AGENTS
 
     return {name: value for name, value in environ.items() if not is_secret(name)}
@@ -168,7 +168,7 @@ def _end(agent: "subprocess.Popen[bytes]") -> int | None:
 
 
 def _wait(examiner: ExamClient, run_id: str, *, until: Iterable[str]) -> dict[str, Any]:
-    while (run := examiner.get(f"/runs/{run_id}"))["state"] not in until:
+    while (run := get_patiently(examiner, f"/runs/{run_id}"))["state"] not in until:
         time.sleep(POLL_S)
     return dict(run)
 
@@ -232,8 +232,11 @@ def _mean(values: Iterable[float | None]) -> str:
 
 
 def agent_command(text: str) -> list[str]:
-    """A command line as a shell would split it; ``LabError`` if there is nothing in it."""
-    words = shlex.split(text)
+    """A command line as a shell would split it; ``LabError`` if it cannot, or if there is nothing in it."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise LabError(f"--agent {text!r} is no command: {error}") from error
     if not words:
         raise LabError("--agent needs a command, for instance: .venv/bin/python -m exam.agents.reference")
     return words

@@ -88,8 +88,11 @@ def logs(
     With --trace, --level, -q or --since it asks the telemetry service, where each line has a signal's id.
     """
     if trace_id or level or contains or since:
+        from embedded.errors import LabError
         from lab.tools.commands import search_logs
 
+        if follow:
+            raise LabError("--follow goes with a service alone: --trace, --level, -q and --since look back")
         search_logs(
             service=service,
             level=level,
@@ -203,6 +206,12 @@ def main() -> None:
         app()
     except LabError as error:
         typer.echo(error, err=True)
+        sys.exit(1)
+    except OSError as error:
+        # Of a file that somebody named; anything else is a defect, whose place must be seen.
+        if error.filename is None:
+            raise
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
         sys.exit(1)
 
 

@@ -289,10 +289,11 @@ def submit(
 def _wait_for_start(client: "ExamClient", run_id: str) -> None:
     """Say what the run waits for, until its clock goes. Raises ``LabError`` if it is aborted meanwhile."""
     from embedded.errors import LabError
+    from lab.exam_client import get_patiently
 
     said = None
     typer.echo("the lab is put back to its baseline and checked ...", err=True)
-    while (run := client.get(f"/runs/{run_id}"))["state"] == "waiting":
+    while (run := get_patiently(client, f"/runs/{run_id}"))["state"] == "waiting":
         if run["trouble"] and run["trouble"] != said:
             said = run["trouble"]
             typer.echo(f"waiting: {said}", err=True)
@@ -310,9 +311,11 @@ def _steer(run: str | None, verb: str, body: dict[str, Any] | None = None) -> No
 
 def _followed(client: "ExamClient", run_id: str) -> Iterator[dict[str, Any]]:
     """Events as they come, each once, until the run is over. Some become known late: they come late."""
+    from lab.exam_client import get_patiently
+
     seen: set[str] = set()
     while True:
-        timeline = client.get(f"/runs/{run_id}/timeline")
+        timeline = get_patiently(client, f"/runs/{run_id}/timeline")
         for event in timeline["events"]:
             key = json.dumps(event, sort_keys=True)
             if key not in seen:

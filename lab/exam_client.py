@@ -1,7 +1,8 @@
 """The exam's API, as the commands call it."""
 
 import json
-import os
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from services.common.catalog import EXAM
 
 CANDIDATE_FILE = "candidate.json"
 TIMEOUT_S = 60.0
+AWAY_AT_MOST_S = 60.0
+"""For so long a restart of the exam, or of its database, is waited for."""
+RETRY_S = 1.0
+
+
+class ExamAway(LabError):
+    """The exam cannot be reached, or cannot answer at the moment."""
 
 
 class ExamClient:
@@ -76,10 +84,33 @@ class ExamClient:
         try:
             response = self._client.request(method, path, **request)
         except httpx.HTTPError as error:
-            raise LabError(f"the exam does not answer at {self.url}: {error}. Is the lab up?") from error
+            raise ExamAway(f"the exam does not answer at {self.url}: {error}. Is the lab up?") from error
+        if response.is_server_error:
+            raise ExamAway(_explained(response))
         if response.is_error:
             raise LabError(_explained(response))
         return response
+
+
+def get_patiently(
+    client: ExamClient,
+    path: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Any:
+    """The answer's JSON, for whoever follows a run: the exam may be restarted in the middle of it.
+
+    Raises ``ExamAway`` once it has been away for ``AWAY_AT_MOST_S``.
+    """
+    ends_at_s = clock() + AWAY_AT_MOST_S
+    while True:
+        try:
+            return client.get(path)
+        except ExamAway:
+            if clock() > ends_at_s:
+                raise
+        sleep(RETRY_S)
 
 
 def examiner() -> ExamClient:
@@ -99,12 +130,25 @@ def candidate() -> ExamClient:
     """The candidate's client: of ``FIREDRILL_TOKEN``, or of the run that was started last on this machine."""
     user = user_environment()
     lab = settings(user)
-    file = lab.directory / CANDIDATE_FILE
-    kept: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-    token = os.environ.get("FIREDRILL_TOKEN") or kept.get("token")
+    token = user.get("FIREDRILL_TOKEN")
+    # With a token of their own the candidate may be somebody who must not read the examiner's files.
+    kept = {} if token else _kept_for_candidate(lab.directory / CANDIDATE_FILE, user)
+    token = token or kept.get("token")
     if not token:
-        raise LabError(f"there is no candidate's token: set FIREDRILL_TOKEN ({file} is not there either)")
+        raise LabError("no run is known: set FIREDRILL_RUN and FIREDRILL_TOKEN as the examiner gave them")
     return ExamClient(lab, url=user.get("EXAM_URL") or kept.get("url") or lab.url(EXAM), token=token)
+
+
+def _kept_for_candidate(file: Path, user: Mapping[str, str]) -> dict[str, str]:
+    """What ``lab exam start`` left here; nothing if it is about another run than ``FIREDRILL_RUN``."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        kept = {name: str(found[name]) for name in ("run", "token", "url")}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{file} cannot be read: {error}. Set FIREDRILL_TOKEN instead") from error
+    return kept if user.get("FIREDRILL_RUN") in (None, "", kept["run"]) else {}
 
 
 def read_diagnosis(file: Path) -> Any:
@@ -115,7 +159,11 @@ def read_diagnosis(file: Path) -> Any:
         raise LabError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise LabError(f"{file}: a mapping is needed, such as `component: gateway`")
-    return content
+    try:
+        # YAML takes an unquoted time for a time, which JSON has not: it goes as text.
+        return json.loads(json.dumps(content, default=str, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise LabError(f"{file} holds what no diagnosis can: {error}") from error
 
 
 def _explained(response: httpx.Response) -> str:

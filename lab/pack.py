@@ -8,7 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import JsonValue
 
 from embedded import ROOT
-from scenarios.model import Scenario, Step, load_all
+from lab.scenario import known_scenarios
+from scenarios.model import Scenario, Step
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common.catalog import DEPENDS_ON, service
 from services.exam.diagnosis import COMPONENTS
@@ -29,7 +30,7 @@ GENERATED = "Made by `lab pack` from the scenarios and the rubric; change those,
 
 
 def rendered() -> dict[str, str]:
-    """The text of each file, by its place under ``exam/``. Raises ``ScenarioError`` for a bad scenario."""
+    """The text of each file, by its place under ``exam/``. Raises ``LabError`` for a bad scenario."""
     templates = Environment(  # noqa: S701 (Markdown, YAML and shell, all of it ours)
         loader=FileSystemLoader(FOLDER / "templates"),
         undefined=StrictUndefined,
@@ -37,7 +38,7 @@ def rendered() -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    scenarios = list(load_all().values())
+    scenarios = list(known_scenarios().values())
     routes = {route for one in scenarios for route in (*one.truth.affected, *one.truth.not_affected)}
     facts = {
         "generated": f"<!-- {GENERATED} -->",

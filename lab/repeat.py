@@ -31,13 +31,13 @@ def repeat(
     """
     from lab.exam_client import examiner
     from lab.repeatability import measure, row, told
-    from scenarios.model import load_all
+    from lab.scenario import known_scenarios
 
     client = examiner()
     wanted = {"candidate": NOBODY, "seed": seed, "soak_s": soak, "minutes": (soak + hold) / 60, "open": True}
     typer.echo("| scenario | runs | to the alert, s | to the page, s | errors | p95, ms | alerts |")
     typer.echo("| --- | --- | --- | --- | --- | --- | --- |")
-    for scenario in scenarios or load_all():
+    for scenario in scenarios or known_scenarios():
         measured = []
         for number in range(1, runs + 1):
             measured.append(measure(_played(client, {**wanted, "scenario": scenario})))
@@ -59,9 +59,10 @@ def _played(client: "ExamClient", wanted: dict[str, object]) -> "Journal":
 
 def _states(client: "ExamClient", run_id: str) -> Iterator[str]:
     from embedded.errors import LabError
+    from lab.exam_client import get_patiently
 
     while True:
-        run = client.get(f"/runs/{run_id}")
+        run = get_patiently(client, f"/runs/{run_id}")
         if run["state"] == "aborted":
             raise LabError(f"run {run_id} was aborted")
         yield run["state"]

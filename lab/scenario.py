@@ -28,7 +28,7 @@ def list_all() -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("name", "difficulty", "title"):
         table.add_column(column, no_wrap=column == "name")
-    for scenario in _known().values():
+    for scenario in known_scenarios().values():
         table.add_row(scenario.name, scenario.difficulty, scenario.title)
     _console().print(table)
 
@@ -81,12 +81,16 @@ def start(
 
 @app.command()
 def stop() -> None:
-    """Put the lab back, and compare it with how it was at the start. Exit code 1 if it is not the same."""
+    """Put the lab back, and compare it with how it was at the start. Exit code 1 if it is not the same.
+
+    Refused while an exam is on.
+    """
     from scenarios import baseline
 
     stage = _stage()
     kept = _directory() / _BASELINE
     with _said_plainly():
+        stage.require_no_exam()
         stage.restore()
         stage.end()
         if not kept.exists():
@@ -114,7 +118,7 @@ def verify(
     """
     from scenarios.verify import Verification
 
-    wanted = list(_known()) if names == ["all"] else names
+    wanted = list(known_scenarios()) if names == ["all"] else names
     scenarios, stage, console = [_scenario(name) for name in wanted], _stage(), _console()
     wrong = 0
     for scenario in scenarios:
@@ -136,7 +140,8 @@ def _short(detail: str) -> str:
     return detail if len(detail) <= 90 else f"{detail[:87]}..."
 
 
-def _known() -> "dict[str, Scenario]":
+def known_scenarios() -> "dict[str, Scenario]":
+    """Every scenario by name. ``LabError`` with what is wrong in any file."""
     from embedded.errors import LabError
     from scenarios.model import ScenarioError, load_all
 
@@ -149,7 +154,7 @@ def _known() -> "dict[str, Scenario]":
 def _scenario(name: str) -> "Scenario":
     from embedded.errors import LabError
 
-    known = _known()
+    known = known_scenarios()
     if name not in known:
         raise LabError(f"there is no scenario {name!r}; there are: {', '.join(known)}")
     return known[name]

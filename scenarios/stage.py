@@ -18,11 +18,8 @@ from scenarios.steps import show
 
 RESTORE_WITHIN_S = 60.0
 RESTORE_EVERY_S = 1.0
-BUSY_SQL = """
-    SELECT 'the schedule plays' FROM exam.phases WHERE ended_at IS NULL
-    UNION ALL
-    SELECT 'an exam is on' FROM exam.runs WHERE state IN ('waiting', 'soaking', 'running', 'grading')
-"""
+PLAYING_SQL = "SELECT 1 FROM exam.phases WHERE ended_at IS NULL"
+EXAM_SQL = "SELECT 1 FROM exam.runs WHERE state IN ('waiting', 'soaking', 'running', 'grading')"
 
 
 class Stage:
@@ -44,14 +41,22 @@ class Stage:
 
     def require_free(self) -> None:
         """Raise unless nobody else breaks this lab: no phase of the schedule is open, no exam is on."""
-        with self.lab.reading() as session, session.cursor() as cursor:
-            cursor.execute(BUSY_SQL)
-            busy = [str(row[0]) for row in cursor.fetchall()]
-        if busy:
+        self.require_no_exam()
+        if self._finds(PLAYING_SQL):
             raise AccessError(
-                f"the lab is not free: {busy[0]}. Start it with SCENARIO=none (or `make exam-lab`),"
-                " end the exam, or run `lab scenario stop`"
+                "the lab is not free: the schedule plays. Start it with SCENARIO=none (or `make exam-lab`),"
+                " or run `lab scenario stop`"
             )
+
+    def require_no_exam(self) -> None:
+        """Raise while an exam is on: to put the lab back would undo what its candidate has mended."""
+        if self._finds(EXAM_SQL):
+            raise AccessError("the lab is not free: an exam is on. It ends by itself, or by `lab exam abort`")
+
+    def _finds(self, query: str) -> bool:
+        with self.lab.reading() as session, session.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchone() is not None
 
     def begin(self, scenario: Scenario) -> None:
         """Put what is about to be broken on record."""

@@ -5,13 +5,28 @@
 #     exam/examiner/test-endpoints.sh healthy|SCENARIO [requests for each route]
 #
 # GATEWAY_URL says where the shop is. A request is bad if it ends in a 5xx, in no answer, or takes a second or
-# longer. Healthy routes may have no bad one, broken routes must have at least a quarter. Exit code 0: as expected.
+# longer. Healthy routes may have no bad one, broken routes must have at least a quarter. Exit code 0: as expected;
+# 1: not; 2: it could not be asked.
 set -u
 
 wanted=${1:-}
 requests=${2:-6}
 gateway=${GATEWAY_URL:-http://127.0.0.1:8010}
 run=$(date +%s)-$$
+
+usage() {
+    echo "usage: $0 healthy|card-decline|connection-leak|forgotten-session|incident-b|inventory-timeout|missing-index|payment-dns|quiet-night|stale-record [requests for each route]" >&2
+    exit 2
+}
+
+# What is not asked is not bad: without these two checks it would count as well.
+case $requests in
+'' | 0* | *[!0-9]*) usage ;;
+esac
+if ! command -v curl >/dev/null; then
+    echo "$0 needs curl" >&2
+    exit 2
+fi
 
 case $wanted in
 healthy)
@@ -92,10 +107,7 @@ GET /api/transactions
 GET /api/accounts/{customer_id}/balance
 POST /api/webhooks/payment-gateway'
     ;;
-*)
-    echo "usage: $0 healthy|card-decline|connection-leak|forgotten-session|incident-b|inventory-timeout|missing-index|payment-dns|quiet-night|stale-record [requests for each route]" >&2
-    exit 2
-    ;;
+*) usage ;;
 esac
 
 # One request: prints status and seconds. Customers and users change with the number.

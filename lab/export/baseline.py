@@ -43,7 +43,9 @@ def ask(cases: Sequence[Path], *, python: Path | None = None) -> list[list[Answe
     command = [str(python or interpreter()), str(ranking.__file__), *map(str, cases)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode != 0:
-        raise LabError(f"RCAEval failed: {done.stderr.strip().splitlines()[-1]}")
+        # Who is killed for want of memory has said nothing.
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise LabError(f"RCAEval failed: {said[-1]}")
     return [
         [answer(method, ranks, truth=_component(case)) for method, ranks in ranked.items()]
         for case, ranked in zip(cases, json.loads(done.stdout), strict=True)

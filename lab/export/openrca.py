@@ -7,7 +7,7 @@ microseconds. The seven tasks are those of its ``task_specification.json``; a sc
 that its evaluation looks for, when, where and why. All times are UTC, where OpenRCA's own systems are UTC+8.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,7 +77,10 @@ def write(recording: Recording, folder: Path) -> Path:
     truth = recording.scenario.truth
     at = f"{datetime.fromtimestamp(inject_time, UTC):%Y-%m-%d %H:%M:%S}"
     answers = {"datetime": at, "component": truth.component, "reason": truth.mechanism}
-    _telemetry(recording, dataset / "telemetry")
+    # All is read before anything is written: a half that is there already would be written twice next time.
+    for file, header, rows in list(_telemetry(recording, dataset / "telemetry")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tables.append(file, header, rows)
     tables.append(dataset / "query.csv", QUERY, _queries(recording, answers))
     (dataset / "README.md").write_text(_readme(), encoding="utf-8")
     tables.append(dataset / "record.csv", RECORD, [(inject_time, *answers.values())])
@@ -94,41 +97,29 @@ def _queries(recording: Recording, answers: dict[str, str]) -> Iterator[tuple[st
         yield task, instruction, "".join(f"{POINTS[field].format(answers[field])}\n" for field in fields)
 
 
-def _telemetry(recording: Recording, folder: Path) -> None:
-    frame, telemetry = recording.metrics, recording.telemetry
-    write_days = _DayFiles(folder)
-    write_days("metric/metric_container.csv", METRIC, _metrics(frame), at_s=lambda row: float(str(row[0])))
-    write_days(
-        "metric/metric_service.csv",
-        METRIC_SERVICE,
-        _service_metrics(frame),
-        at_s=lambda row: float(str(row[1])),
-    )
-    write_days(
-        "trace/trace_span.csv", TRACE, _spans(telemetry.spans()), at_s=lambda row: float(str(row[0])) / 1000
-    )
-    write_days("log/log_service.csv", LOG, _logs(telemetry.logs()), at_s=lambda row: float(str(row[1])))
-
-
 Row = tuple[object, ...]
 
 
-class _DayFiles:
-    """Tables that are split by the day (UTC) of their rows, which come in about the order of time."""
+def _telemetry(recording: Recording, folder: Path) -> Iterator[tuple[Path, tuple[str, ...], list[Row]]]:
+    """What belongs into which file: its path, its columns, its rows."""
+    frame, telemetry = recording.metrics, recording.telemetry
+    for name, header, rows, per_s in (
+        ("metric/metric_container.csv", METRIC, _metrics(frame), 1),
+        ("metric/metric_service.csv", METRIC_SERVICE, _service_metrics(frame), 1),
+        ("trace/trace_span.csv", TRACE, _spans(telemetry.spans()), 1000),
+        ("log/log_service.csv", LOG, _logs(telemetry.logs()), 1),
+    ):
+        for day, some in _by_day(rows, column=header.index("timestamp"), per_s=per_s).items():
+            yield folder / day / name, header, some
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
 
-    def __call__(
-        self, name: str, header: tuple[str, ...], rows: Iterable[Row], *, at_s: Callable[[Row], float]
-    ) -> None:
-        by_day: dict[str, list[Row]] = {}
-        for row in rows:
-            by_day.setdefault(f"{datetime.fromtimestamp(at_s(row), UTC):%Y_%m_%d}", []).append(row)
-        for day, some in by_day.items():
-            file = self._folder / day / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            tables.append(file, header, some)
+def _by_day(rows: Iterable[Row], *, column: int, per_s: int) -> dict[str, list[Row]]:
+    """Rows by their day (UTC), as its directory is named; ``per_s`` of ``column``'s unit are a second."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        at = datetime.fromtimestamp(float(str(row[column])) / per_s, UTC)
+        found.setdefault(f"{at:%Y_%m_%d}", []).append(row)
+    return found
 
 
 def _metrics(frame: MetricFrame) -> Iterator[Row]:

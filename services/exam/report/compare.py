@@ -42,7 +42,10 @@ def compare_table(runs: Sequence[Graded]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for one in runs:
-        table.add_column(f"{one.run.candidate}\n{one.run.scenario} #{one.run.seed}\n{str(one.run.id)[:8]}")
+        # As text: a name in brackets is no markup.
+        table.add_column(
+            Text(f"{one.run.candidate}\n{one.run.scenario} #{one.run.seed}\n{str(one.run.id)[:8]}")
+        )
     for line in compared(runs):
         figures = [
             Text(figure, style="bold" if is_best else "")

@@ -8,6 +8,7 @@ import pytest
 
 from embedded.errors import LabError
 from lab.batch import Exam, Result, Terms, agent_command, exams, show_summary, sit
+from lab.exam_client import ExamAway
 from scenarios.model import load_all
 
 
@@ -22,10 +23,10 @@ class Examiner:
 
     url = "http://exam.invalid"
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, restarts: bool = False) -> None:
         self.asked: list[str] = []
         self._fails = fails
-        self._states = iter(("running", "grading", "graded"))
+        self._states = iter(("running", "away", "graded") if restarts else ("running", "grading", "graded"))
 
     def post(self, path: str, body: Any = None) -> Any:
         self.asked.append(path)
@@ -38,6 +39,8 @@ class Examiner:
             self.asked.append("lost")
             raise LabError("the exam does not answer")
         state = "running" if self._fails else next(self._states)
+        if state == "away":
+            raise ExamAway("the exam does not answer")
         return {"id": "r1", "state": state, "ended_by": "submitted", "points": 10.0, "candidate": "a1"}
 
 
@@ -84,6 +87,7 @@ def test_an_agent_has_its_run_and_token_and_nobody_elses(
     monkeypatch.setenv("EXAMINER_TOKEN", "examiners")
     monkeypatch.setenv("LAB_ADMIN_TOKEN", "admins")
     monkeypatch.setenv("EXAMINER_DB_PASSWORD", "examiners")
+    monkeypatch.setenv("POSTGRES_PASSWORD", "superusers")
     monkeypatch.setenv("CANDIDATE_DB_PASSWORD", "candidates")
     agent = terms(sys.executable, "-c", "import os; print(dict(os.environ))")
 
@@ -97,6 +101,7 @@ def test_an_agent_has_its_run_and_token_and_nobody_elses(
     assert "candidates" in said
     assert "examiners" not in said
     assert "admins" not in said
+    assert "superusers" not in said
 
 
 def test_a_run_that_cannot_be_followed_is_aborted(tmp_path: Path) -> None:
@@ -106,6 +111,15 @@ def test_a_run_that_cannot_be_followed_is_aborted(tmp_path: Path) -> None:
         sit(examiner, Exam("quiet-night", 1), terms=terms(), logs=tmp_path)  # type: ignore[arg-type]
 
     assert examiner.asked[-1] == "/runs/r1/abort"
+
+
+def test_an_exam_that_restarts_in_the_middle_ends_no_batch(tmp_path: Path) -> None:
+    examiner = Examiner(restarts=True)
+
+    found = sit(examiner, Exam("quiet-night", 1), terms=terms(), logs=tmp_path)  # type: ignore[arg-type]
+
+    assert found.state == "graded"
+    assert "/runs/r1/abort" not in examiner.asked
 
 
 def test_the_summary_has_a_line_for_each_scenario(capsys: pytest.CaptureFixture[str]) -> None:

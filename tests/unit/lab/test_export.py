@@ -2,6 +2,8 @@ import csv
 import itertools
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -10,9 +12,9 @@ import pytest
 from embedded.errors import LabError
 from embedded.monitoring.promql import read
 from lab.export import firedrill, openrca, rcaeval
-from lab.export.baseline import answer, chance_among_first, hits
+from lab.export.baseline import answer, ask, chance_among_first, hits
 from lab.export.metrics import METRICS, filled, unmeasured_for_s
-from lab.export.recording import SHOP, MetricFrame
+from lab.export.recording import SHOP, LogLine, MetricFrame, Span
 from scenarios.model import SERVICE_NAMES
 from scenarios.vocabulary import MECHANISMS
 from services.exam.journal import Journal
@@ -152,6 +154,29 @@ def test_the_openrca_dataset_grows_by_a_record_and_seven_tasks_a_run(tmp_path: P
         openrca.write(recording("missing-index", run=ANOTHER), tmp_path)
 
 
+def test_an_export_that_broke_off_leaves_nothing_that_is_written_twice(tmp_path: Path) -> None:
+    one = recording("missing-index", lines=[log_line("profile", "slow")], spans=[span("profile")])
+    with pytest.raises(LabError, match="the database refuses"):
+        openrca.write(replace(one, telemetry=BreaksOff()), tmp_path)
+
+    dataset = openrca.write(one, tmp_path)
+
+    frame = one.metrics
+    containers = [line for file in dataset.rglob("metric_container.csv") for line in rows(file)]
+    assert len(containers) == len(frame.times) * len(frame.columns)
+    assert [len(rows(file)) for file in dataset.rglob("trace_span.csv")] == [1]
+
+
+class BreaksOff:
+    """Telemetry whose database gives up before the log lines."""
+
+    def spans(self) -> Iterator[Span]:
+        yield span("profile")
+
+    def logs(self) -> Iterator[LogLine]:
+        raise LabError("the database refuses: canceling statement due to statement timeout")
+
+
 def test_the_evaluation_of_openrca_finds_the_scoring_points(tmp_path: Path) -> None:
     dataset = openrca.write(recording("missing-index"), tmp_path)
 
@@ -235,3 +260,8 @@ def test_chance_is_that_of_all_orders_of_the_columns() -> None:
     for k in (1, 2, 3, 4):
         counted = sum("a" in order[:k] for order in orders) / len(orders)
         assert chance_among_first(k, "a", columns) == pytest.approx(counted)
+
+
+def test_an_interpreter_that_ends_without_a_word_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="RCAEval failed: exit code 1"):
+        ask([tmp_path], python=Path("/bin/false"))

@@ -85,6 +85,28 @@ def test_the_check_script_says_how_it_is_used() -> None:
     assert all(name in asked.stderr for name in SCENARIOS)
 
 
+@pytest.mark.parametrize("requests", ["0", "six", "-1"])
+def test_the_check_script_finds_nothing_well_without_a_request(requests: str) -> None:
+    script = FOLDER / "examiner/test-endpoints.sh"
+
+    asked = subprocess.run([script, "quiet-night", requests], capture_output=True, text=True, check=False)
+
+    assert asked.returncode == 2, asked.stdout
+
+
+def test_the_check_script_finds_nothing_well_where_it_cannot_ask(tmp_path: Path) -> None:
+    for program in ("awk", "date", "sort", "tr"):
+        (tmp_path / program).symlink_to(str(shutil.which(program)))
+    script = FOLDER / "examiner/test-endpoints.sh"
+
+    asked = subprocess.run(
+        [script, "healthy"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+
+    assert asked.returncode == 2, asked.stdout
+    assert "needs curl" in asked.stderr
+
+
 def test_the_check_script_knows_a_request_for_every_route() -> None:
     script = MADE["examiner/test-endpoints.sh"]
 

@@ -179,6 +179,16 @@ def test_runs_are_compared_line_by_line_and_the_best_is_marked() -> None:
     assert "2:51" in compare_html(runs)
 
 
+def test_a_candidates_name_in_brackets_is_no_markup() -> None:
+    run = perfect(DNS)
+    named = run.run.model_copy(update={"candidate": "ana [team] [/x]"})
+    told = StringIO()
+
+    Console(width=120, file=told).print(compare_table([Graded(named, graded(DNS, run))]))
+
+    assert "ana [team] [/x]" in told.getvalue()
+
+
 def test_every_kind_of_event_has_its_words() -> None:
     assert set(KINDS) == set(get_args(EventKind))
 
