@@ -65,9 +65,17 @@ def lint_image(dockerfile: Path) -> Finding:
         command = [docker, "build", "--check", "--file", str(dockerfile), str(dockerfile.parent)]
     else:
         return Finding("left out", ["neither hadolint nor docker is installed"])
-    done = _run(command, timeout_s=IMAGE_TIMEOUT_S)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return Finding("found" if done.returncode else "clean", said if done.returncode else [])
+    return read_lint(_run(command, timeout_s=IMAGE_TIMEOUT_S))
+
+
+def read_lint(done: "subprocess.CompletedProcess[str]") -> Finding:
+    """What a linter says, on standard output; if it fails and says nothing there, it has not looked."""
+    if done.returncode == 0:
+        return Finding("clean")
+    said = _lines(done.stdout)
+    if not said:
+        return Finding("left out", _lines(done.stderr)[-3:] or [f"{done.args[0]} gave no answer"])
+    return Finding("found", said)
 
 
 def main() -> int:
@@ -94,6 +102,10 @@ def _run(command: Sequence[str], *, timeout_s: float) -> "subprocess.CompletedPr
 
 def _versions(versions: Sequence[str]) -> str:
     return ", ".join(versions) or "no version"
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _last_line(text: str) -> str:

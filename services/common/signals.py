@@ -3,6 +3,7 @@
 A bounded queue and one background task; a receiver that hangs or is down never
 slows a request. What it did not take is sent again, under the same ids, as long
 as the queue has room; what is not shipped is counted in ``signals_dropped_total``.
+What waits when the service ends goes out with it, to a receiver that takes it at once.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ PROBE_SIZE = 20
 """While the receiver is away: encoding stops every request."""
 SHIP_EVERY_S = 2.0
 TIMEOUT_S = 3.0
+SHUTDOWN_S = 0.3
 
 _LEVELS = {"debug": "INFO", "info": "INFO", "warning": "WARNING", "error": "ERROR", "critical": "CRITICAL"}
 _OWN_FIELDS = frozenset({"timestamp", "level", "event", "service", "trace_id", "span_id"})
@@ -61,26 +63,39 @@ class SignalShipper:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ship while the block lasts."""
+        """Ship while the block lasts, and at its end what is there, for ``SHUTDOWN_S`` at most."""
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
             task = asyncio.create_task(self._keep_shipping(client))
             try:
                 yield
             finally:
                 task.cancel()
+                await asyncio.wait([task])
+                await self._ship_the_rest(client)
 
     async def ship_all(self, client: httpx.AsyncClient) -> None:
         """Ship what waits, until nothing does or the receiver is away."""
         while self._queue:
             size = PROBE_SIZE if self._is_away else BATCH_SIZE
             batch = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
-            outcome = await self._ship(client, batch)
+            try:
+                outcome = await self._ship(client, batch)
+            except asyncio.CancelledError:
+                self._queue.extendleft(reversed(batch))
+                raise
             self._is_away = outcome == "away"
             if outcome == "refused":
                 self._dropped.inc(len(batch))
             if outcome == "away":
                 self._queue.extendleft(reversed(batch))
                 return
+
+    async def _ship_the_rest(self, client: httpx.AsyncClient) -> None:
+        try:
+            async with asyncio.timeout(SHUTDOWN_S):
+                await self.ship_all(client)
+        except TimeoutError:
+            self._dropped.inc(len(self._queue))
 
     async def _keep_shipping(self, client: httpx.AsyncClient) -> None:
         while True:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import OperationalError
 
 from services.common.database import Database
@@ -197,9 +198,12 @@ class Queries:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         try:
-            with self._database.transaction() as db:
-                db.execute(select(func.set_config("statement_timeout", str(STATEMENT_TIMEOUT_MS), True)))
-                yield db
+            with self._database.checkout() as db:
+                # All statements of an answer see the same rows, whatever retention removes between them.
+                db.execution_options(isolation_level="REPEATABLE READ")
+                with db.begin():
+                    db.execute(select(func.set_config("statement_timeout", str(STATEMENT_TIMEOUT_MS), True)))
+                    yield db
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) != _QUERY_CANCELED:
                 raise
@@ -231,7 +235,7 @@ def _described(db: Connection, rows: Sequence[Row[Any]], conditions: Sequence[Co
         return []
     newest = (
         select(e.group_id, e.event_id, e.type, e.value, e.culprit, e.service, e.trace_id)
-        .distinct(e.group_id)
+        .ext(distinct_on(e.group_id))
         .where(*conditions, e.group_id.in_(ids))
         .order_by(e.group_id, e.timestamp.desc(), e.event_id)
     )

@@ -7,18 +7,21 @@ from datetime import timedelta
 
 import structlog
 from anyio import to_thread
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.database import Database
 from services.telemetry import metrics
-from services.telemetry.tables import BOUNDED
+from services.telemetry.tables import BOUNDED, spans, traces
 
 log = structlog.get_logger()
 
 
 class Retention:
-    """Removes rows that were received ``max_age`` ago, or before the latest ``max_rows`` of their table."""
+    """Removes rows that were received ``max_age`` ago, or before the latest ``max_rows`` of their table.
+
+    A trace goes with the last of its spans, which are many more.
+    """
 
     def __init__(self, database: Database, *, max_age: timedelta, max_rows: int, interval_s: float) -> None:
         self._database = database
@@ -54,7 +57,7 @@ class Retention:
             select(received_at).order_by(received_at.desc()).offset(self._max_rows).limit(1).scalar_subquery()
         )
         with self._database.transaction() as db:
-            too_old = db.execute(delete(table).where(received_at < func.now() - self._max_age)).rowcount
+            too_old = db.execute(delete(table).where(self._is_over(table))).rowcount
             count = db.scalar(select(func.count()).select_from(table)) or 0
             too_many = 0
             if count > self._max_rows:
@@ -62,3 +65,10 @@ class Retention:
         metrics.rows.labels(table.name).set(count - too_many)
         metrics.removed.labels(table.name).inc(too_old + too_many)
         return too_old + too_many
+
+    def _is_over(self, table: Table) -> ColumnElement[bool]:
+        is_old = table.c.received_at < func.now() - self._max_age
+        if table is not traces:
+            return is_old
+        oldest_span = select(func.min(spans.c.received_at)).scalar_subquery()
+        return or_(is_old, traces.c.received_at < oldest_span)

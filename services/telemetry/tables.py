@@ -92,4 +92,4 @@ events = Table(
 )
 
 BOUNDED = (signals, spans, traces, events)
-"""The tables that retention keeps bounded."""
+"""The tables that retention keeps bounded, in this order: a trace is looked at after its spans."""

@@ -19,7 +19,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from sentry_sdk.integrations.logging import LoggingIntegration
+from sqlalchemy.event import listens_for
 
+from services.common.database import Database
+from services.telemetry import sentry_items
+from services.telemetry.queries import Queries, Window
+from services.telemetry.records import Arrivals
+from services.telemetry.store import Store
 from tests.conftest import LabDatabase, RunningService, Shop
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -630,6 +636,41 @@ def test_what_is_too_much_or_too_old_is_removed(
     eventually(lambda: [one["trace_id"] for one in get(telemetry, "traces")["items"]] == [new])
     assert telemetry.client.get(f"/api/v1/traces/{old}").status_code == 404
     eventually(lambda: telemetry.metric("telemetry_rows", table="signals") == 100)
+
+
+def test_a_trace_is_listed_no_longer_than_its_spans_are_kept(
+    shop: Shop, eventually: Callable[..., None]
+) -> None:
+    telemetry = shop.start("telemetry", TELEMETRY_MAX_ROWS="100", TELEMETRY_RETENTION_INTERVAL="0.2")
+    short, longer, last = a_trace_id(), a_trace_id(), a_trace_id()
+    export(telemetry, a_span(short))
+    export(telemetry, *(a_span(longer) for _ in range(60)))
+    export(telemetry, *(a_span(last) for _ in range(60)))
+
+    eventually(lambda: telemetry.client.get(f"/api/v1/traces/{longer}").status_code == 404)
+
+    eventually(lambda: [one["trace_id"] for one in get(telemetry, "traces")["items"]] == [last])
+    assert len(get(telemetry, f"traces/{last}")["spans"]) == 60
+
+
+def test_errors_that_are_removed_while_they_are_read_are_read_as_they_were(
+    lab_database: LabDatabase,
+) -> None:
+    database = Database(lab_database.url("platform"), service="reader", schema="telemetry")
+    error = sentry_items.error_event(an_event(message="no order", server_name="till"), received_at=NOW)
+    Store(database).add([Arrivals(events=[error])])
+
+    @listens_for(database.engine, "after_cursor_execute")
+    def remove_between_statements(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if "GROUP BY" in statement:
+            with lab_database.connect("platform") as db, db.cursor() as cursor:
+                cursor.execute("DELETE FROM telemetry.events")
+
+    window = Window(since=None, until=None, limit=10, offset=0)
+    page = Queries(database).errors(window, tags={}, service=None, trace_id=None)
+    database.dispose()
+
+    assert [(group.value, group.count) for group in page.items] == [("no order", 1)]
 
 
 def test_a_database_that_is_away_is_a_503_and_what_was_acknowledged_is_there_after_it(

@@ -97,6 +97,14 @@ def test_every_chaos_file_breaks_what_its_scenario_breaks() -> None:
         assert (service, mode) in [(fault["service"], fault["mode"]) for fault in faults]
 
 
+def test_the_schedule_has_ended_what_it_holds_before_a_chaos_file_breaks_anything() -> None:
+    """Recreated at the same time, it would find its own fault left, and take this one back with it."""
+    for file in sorted((PROJECT / "chaos").glob("*.yml")):
+        broken = load(f"chaos/{file.name}")["services"]
+        broken.pop("schedule")
+        assert [change["depends_on"] for change in broken.values()] == [["schedule"]]
+
+
 def test_the_image_holds_the_versions_that_are_tested() -> None:
     def pins(file: str) -> set[str]:
         return set(re.findall(r"^([a-z0-9._-]+==\S+)", (PROJECT / file).read_text(), re.MULTILINE))

@@ -1,7 +1,9 @@
 """Signals wait in a bounded queue, whoever is to take them."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -80,3 +82,75 @@ def test_a_receiver_that_is_away_keeps_the_signals_waiting_in_their_order() -> N
     assert tried == [signals.BATCH_SIZE, signals.PROBE_SIZE]
     assert taken == [str(number) for number in range(signals.BATCH_SIZE + 1)]
     assert dropped("away") == 0
+
+
+def live_and_end(
+    shipper: SignalShipper,
+    answers: Callable[[httpx.Request], Awaitable[httpx.Response]],
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    until: asyncio.Event | None = None,
+) -> float:
+    """Let a service live until something has happened; how many seconds its end took."""
+    client = partial(httpx.AsyncClient, transport=httpx.MockTransport(answers))  # type: ignore[arg-type]
+    monkeypatch.setattr(signals.httpx, "AsyncClient", client)
+
+    async def run() -> float:
+        async with asyncio.timeout(10), shipper.running():
+            if until:
+                await until.wait()
+            ended_at = time.monotonic()
+        return time.monotonic() - ended_at
+
+    return asyncio.run(run())
+
+
+def test_what_waits_when_the_service_ends_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipper = SignalShipper("leaving", "http://receiver.test")
+    shipper.observe({**LINE, "event": "service.restarting"})
+    taken: list[str] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        taken.extend(one["message"] for one in httpx.Response(200, content=request.content).json())
+        return httpx.Response(200)
+
+    live_and_end(shipper, answer, monkeypatch=monkeypatch)
+
+    assert taken == ["service.restarting"]
+
+
+def test_a_batch_under_way_when_the_service_ends_is_sent_again_under_its_ids(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signals, "SHIP_EVERY_S", 0.01)
+    shipper = SignalShipper("cut-off", "http://receiver.test")
+    shipper.observe(dict(LINE))
+    bodies: list[bytes] = []
+    under_way = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        under_way.set()
+        if len(bodies) == 1:
+            await asyncio.Event().wait()
+        return httpx.Response(200)
+
+    live_and_end(shipper, answer, monkeypatch=monkeypatch, until=under_way)
+
+    assert len(bodies) == 2
+    assert len(set(bodies)) == 1
+    assert dropped("cut-off") == 0
+
+
+def test_the_end_of_a_service_waits_for_no_receiver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipper = SignalShipper("hung-up", "http://receiver.test")
+    shipper.observe(dict(LINE))
+
+    async def hang(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("it goes on")
+
+    took_s = live_and_end(shipper, hang, monkeypatch=monkeypatch)
+
+    assert took_s < 2
+    assert dropped("hung-up") == 1
