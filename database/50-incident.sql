@@ -95,7 +95,7 @@ WHERE is_waiting;
 CREATE UNIQUE INDEX IF NOT EXISTS correlation_slots_opening ON incident.correlation_slots (opening);
 
 -- `fingerprint` is the source's own. An alert of a source is under way until the source resolves it
--- (`resolved_at`), or until it fires on after a person resolved its incident (`superseded_at`).
+-- (`resolved_at`), or until it fires on after a person resolved its incident, or worse (`superseded_at`).
 CREATE TABLE IF NOT EXISTS incident.alerts (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     source text NOT NULL,

@@ -35,13 +35,21 @@ from services.alert_ingestion.store import Alerts, bound_waiting
 from services.common.app import ServiceParts, create_service
 from services.common.client import Dependency
 from services.common.database import Database
-from services.common.errors import TooManyRequests, Unavailable, responses
+from services.common.errors import ServiceError, TooManyRequests, Unavailable, responses
 from services.common.fields import IDEMPOTENCY_KEY, Limit, Offset, ServiceName, Severity
 
 SCHEMA = "incident"
 POOL_SIZE = 6
+BODY_WAIT_S = 5.0
+"""A body that has not come whole by then gives its room up: whoever began to send it may be gone."""
 
 router = APIRouter(prefix="/api/v1")
+
+
+class TooSlow(ServiceError):
+    """A body that has not come in all this time."""
+
+    status = 408
 
 
 class Busy(Unavailable):
@@ -54,7 +62,7 @@ class Busy(Unavailable):
     "/alerts",
     status_code=201,
     response_model=AlertReceipt,
-    responses={202: {"model": AlertReceipt}, **responses(429, 503)},
+    responses={202: {"model": AlertReceipt}, **responses(408, 429, 503)},
     openapi_extra=openapi.RECEIVE_ALERT,
 )
 async def receive_alert(request: Request) -> Response:
@@ -63,7 +71,7 @@ async def receive_alert(request: Request) -> Response:
     # Room comes before reading: what is refused in a storm must cost next to nothing. So header and body
     # are read here, and not by FastAPI, which also takes a tenth of the whole request's time for it.
     with intake.admission():
-        stored = await intake.take(_arrival(await request.body(), _key(request)))
+        stored = await intake.take(_arrival(await _body(request), _key(request)))
     receipt = AlertReceipt(
         alert_id=stored.alert_id,
         incident_id=stored.incident_id,
@@ -173,6 +181,14 @@ def _resolved(alerts: Alerts, resolution: Resolution) -> WebhookResult:
         alert_id=over.alert_id if over else None,
         incident_id=over.incident_id if over else None,
     )
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):
+            return await request.body()
+    except TimeoutError as error:
+        raise TooSlow(f"the body did not come within {BODY_WAIT_S:g} s") from error
 
 
 def _key(request: Request) -> str | None:

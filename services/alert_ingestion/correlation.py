@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import (
@@ -33,7 +33,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.alert_ingestion.arrival import Arrival, KeyMisused, Opening, Slot, Stored
 from services.alert_ingestion.schemas import Action, Source
 from services.alert_ingestion.tables import alerts, correlation_slots, incident_exists, incidents
+from services.common.fields import Severity
 
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The worst first."""
 LEASE = timedelta(seconds=3)
 """How long whoever asks for an incident is left alone with it."""
 TITLE_LENGTH = 200
@@ -101,15 +104,7 @@ class Batch:
     def _recognise_fingerprints(self, positions: dict[tuple[Source, str], int]) -> None:
         a = alerts.c
         is_one = tuple_(a.source, a.fingerprint).in_(positions)
-        # One that fires on after a person resolved its incident is a new alert, and opens a new incident.
-        self._db.execute(
-            update(alerts)
-            .where(
-                *(is_one, a.resolved_at.is_(None), a.superseded_at.is_(None)),
-                *(incidents.c.id == a.incident_id, incidents.c.status == "resolved"),
-            )
-            .values(superseded_at=func.now())
-        )
+        self._supersede(positions)
         began = [(*one, self._arrivals[n].occurred_at) for one, n in positions.items()]
         is_late = and_(a.resolved_at.is_not(None), tuple_(a.source, a.fingerprint, a.occurred_at).in_(began))
         is_under_way = and_(is_one, a.resolved_at.is_(None), a.superseded_at.is_(None))
@@ -123,6 +118,24 @@ class Batch:
         if repeated:
             again = {"repeats": a.repeats + 1, "last_seen_at": func.now()}
             self._db.execute(update(alerts).where(a.id.in_(repeated)).values(again))
+
+    def _supersede(self, positions: dict[tuple[Source, str], int]) -> None:
+        """End what is under way of these, as far as what comes now is a new alert and no repeat."""
+        a = alerts.c
+        is_under_way = and_(a.resolved_at.is_(None), a.superseded_at.is_(None))
+        over = update(alerts).where(is_under_way).values(superseded_at=func.now())
+        # One that fires on after a person resolved its incident opens a new incident.
+        is_one = tuple_(a.source, a.fingerprint).in_(positions)
+        was_resolved = and_(incidents.c.id == a.incident_id, incidents.c.status == "resolved")
+        self._db.execute(over.where(is_one, was_resolved))
+        # One that has become worse has to page whom the milder one did not.
+        milder = [
+            (*one, severity)
+            for one, n in positions.items()
+            for severity in SEVERITIES[SEVERITIES.index(self._arrivals[n].severity) + 1 :]
+        ]
+        if milder:
+            self._db.execute(over.where(tuple_(a.source, a.fingerprint, a.severity).in_(milder)))
 
     def _firsts(self) -> list[int]:
         """For each alert the position of the first one in the batch that is the same."""

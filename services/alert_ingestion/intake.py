@@ -71,7 +71,7 @@ class Intake:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Store what comes while the block lasts, and what is left when it ends."""
+        """Store what comes while the block lasts; what is left at its end is answered to nobody as stored."""
         writer = asyncio.create_task(self._keep_writing())
         try:
             yield

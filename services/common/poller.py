@@ -48,8 +48,10 @@ class Poller:
 
     async def _keep_working(self) -> None:
         while True:
+            # Not `wait_for`: before Python 3.12 a wake-up that comes with the cancellation swallows it.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._every_s)
+                async with asyncio.timeout(self._every_s):
+                    await self._woken.wait()
             self._woken.clear()
             if not await self._round():
                 await asyncio.sleep(self._every_s)

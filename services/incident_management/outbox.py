@@ -4,7 +4,7 @@ An incident is opened together with a row of the outbox. A row is taken by
 moving ``due_at`` a lease ahead (``FOR UPDATE SKIP LOCKED``, so that replicas
 share the work), and is done when its answer is written down. If a service is
 away the row is due again later, so a page may go out twice but never not at
-all; the row's id is the page's ``Idempotency-Key``.
+all; the ``Idempotency-Key`` of a page is of its row and of what it says.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import httpx
 import structlog
@@ -130,13 +130,14 @@ class Outbox:
         return None
 
     def _settle_assignments(self, rows: Sequence[Due], *, engineer: str | None) -> None:
-        with self._database.transaction() as db:
-            for row in rows:
+        for row in rows:
+            # Each on its own: a batch of alerts locks incidents too, several at once and in another order.
+            with self._database.transaction() as db:
                 if engineer is not None:
                     assign(db, row.incident_id, engineer=engineer, actor=ONCALL)
                 elif row.status != "resolved":
                     queue_page(db, row.incident_id, recipient=row.service)
-            db.execute(update(outbox).where(outbox.c.id.in_(_ids(rows))).values(done_at=func.now()))
+                db.execute(update(outbox).where(outbox.c.id == row.id).values(done_at=func.now()))
 
     def _postpone_assignments(self, rows: Sequence[Due]) -> None:
         with self._database.transaction() as db:
@@ -169,17 +170,20 @@ class Outbox:
         return True
 
     async def _notify(self, row: Due) -> str:
+        channel = self._settings.page_channel
+        message = f"[{row.severity.upper()}] {row.service}: {row.title}"
         answer = await self._notification.call(
             "POST",
             "/api/v1/notify",
             at_most_s=CALL_TIMEOUT_S,
             json={
                 "incident_id": str(row.incident_id),
-                "channel": self._settings.page_channel,
+                "channel": channel,
                 "recipient": row.recipient,
-                "message": f"[{row.severity.upper()}] {row.service}: {row.title}",
+                "message": message,
             },
-            headers={"Idempotency-Key": str(row.id)},
+            # With another severity by now it is another page: under the same key it would be refused.
+            headers={"Idempotency-Key": str(uuid5(row.id, f"{channel} {message}"))},
         )
         _raise_for_later(answer.status_code)
         if answer.is_success:

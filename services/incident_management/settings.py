@@ -1,5 +1,7 @@
 """What incident-management reads from its environment."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.common.catalog import service
@@ -15,7 +17,7 @@ class IncidentSettings(ServiceSettings):
     """A batch of incidents is bigger than other requests."""
     oncall_service_url: str = f"http://127.0.0.1:{service('oncall-service').port}"
     notification_service_url: str = f"http://127.0.0.1:{service('notification-service').port}"
-    page_channel: str = "console"
-    """The channel that pages go to."""
+    page_channel: Literal["console", "email", "webhook", "chat"] = "console"
+    """The channel that pages go to: one of notification's, which would refuse every page for another."""
     page_anyway_after_s: float = Field(default=10.0, ge=0)
     """An incident that on-call could not be asked about for this long pages its team by name."""

@@ -18,7 +18,7 @@ class NotificationSettings(ServiceSettings):
     delivery_timeout_s: float = Field(default=10.0, gt=0, le=300)
     """A receiver that has not taken a message after this long has failed the attempt."""
     max_attempts: int = Field(default=10, ge=1, le=100)
-    """After so many attempts a notification is dead: with the defaults, after 10 to 20 minutes."""
+    """After so many attempts a notification is dead: with the defaults, after 4 to 10 minutes."""
     retry_base_s: float = Field(default=1.0, gt=0)
     """Pause after the first failed attempt; each further one is twice as long."""
     retry_cap_s: float = Field(default=300.0, gt=0)

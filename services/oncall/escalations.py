@@ -174,11 +174,19 @@ class Escalations:
         with self._database.transaction() as db:
             return [Escalation.model_validate(row) for row in db.execute(query)]
 
-    def settle_handover(self, step_id: UUID) -> None:
-        """Note down that a step's incident was given to whom it told, or need not be."""
+    def settle_handover(self, step: Escalation) -> None:
+        """Note down that a step's incident was given to whom it told, or need not be.
+
+        So need none of the steps below it: the incident is not to come back down.
+        """
         e = escalations.c
+        up_to_it = (e.incident_id == step.incident_id) & (e.level <= step.level)
         with self._database.transaction() as db:
-            db.execute(update(escalations).where(e.id == step_id).values(handed_over_at=func.now()))
+            db.execute(
+                update(escalations)
+                .where(up_to_it, e.handed_over_at.is_(None))
+                .values(handed_over_at=func.now())
+            )
 
     def steps(self, *, incident_id: str | None, limit: int, offset: int) -> EscalationList:
         """A page of steps, the latest first; ``None`` is every incident's."""

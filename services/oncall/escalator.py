@@ -8,6 +8,7 @@ twice.
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from typing import TypeVar
+from uuid import UUID
 
 import httpx
 import structlog
@@ -156,9 +157,12 @@ class Escalator:
             except ServiceError as error:
                 log.warning("escalation.not_handed_over", **_named(step), error=error.detail)
                 continue
-            await to_thread.run_sync(self._escalations.settle_handover, step.id)
+            await to_thread.run_sync(self._escalations.settle_handover, step)
 
     async def _hand_over(self, step: Escalation) -> None:
+        if not _is_ours(step.incident_id):
+            log.info("escalation.no_incident_to_assign", **_named(step))
+            return
         answer = await self._incidents.call(
             "PATCH",
             f"/api/v1/incidents/{step.incident_id}",
@@ -168,7 +172,6 @@ class Escalator:
             json={"assigned_to": step.engineer},
             headers={"X-Actor": NAME},
         )
-        # An escalation may name an incident that is kept elsewhere.
         if answer.status_code in (404, 422):
             log.info("escalation.no_incident_to_assign", **_named(step), status=answer.status_code)
             return
@@ -184,6 +187,15 @@ def _read(answer: httpx.Response, model: type[M], *, status: int) -> M:
         return model.model_validate_json(answer.content)
     except ValidationError as error:
         raise UpstreamFailed(f"{answer.url.path}: {error.error_count()} fields are not as agreed") from error
+
+
+def _is_ours(incident_id: str) -> bool:
+    """Whether it may be incident-management's: a person may escalate what is kept elsewhere, by any name."""
+    try:
+        UUID(incident_id)
+    except ValueError:
+        return False
+    return True
 
 
 def _named(step: Escalation) -> dict[str, object]:

@@ -32,7 +32,7 @@ _SENTENCES: Mapping[str, str] = {
     "assigned_to": "assigned it to {after}",
     "note": "wrote a note",
     "paged": "paged {after}",
-    "page_dropped": "did not page {after} any more: it was acknowledged",
+    "page_dropped": "did not page {after} any more: it was resolved",
     "page_refused": "could not page {after}",
     "postmortem": "wrote the postmortem",
     "reopened_from": "reopened it from an earlier incident",

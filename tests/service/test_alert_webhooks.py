@@ -211,6 +211,42 @@ def test_sentry_tells_of_an_issue_once_and_of_its_end(
     assert incident["timeline"][-1]["what"] == "alert_resolved"
 
 
+def test_a_sentry_issue_that_comes_back_is_a_new_alert(ingestion: RunningService, service: str) -> None:
+    issue = {"id": uuid4().hex, "project": service, "firstSeen": "2026-02-09T15:30:00.000000Z"}
+
+    created, over, back, late = (
+        ingestion.client.post(
+            "/api/v1/webhooks/sentry", json={"action": action, "data": {"issue": issue}}
+        ).json()["alerts"][0]
+        for action in ("created", "resolved", "unresolved", "created")
+    )
+
+    assert (created["alert_id"], back["status"]) == (over["alert_id"], "correlated")
+    assert back["alert_id"] != created["alert_id"]
+    assert (late["status"], late["alert_id"]) == ("repeated", back["alert_id"])
+
+
+def test_a_metric_alert_that_gets_worse_is_a_new_alert_and_a_milder_one_is_not(
+    ingestion: RunningService, service: str
+) -> None:
+    alert = {"identifier": uuid4().hex, "projects": [service], "date_started": "2026-02-09T15:30:00Z"}
+
+    warning, critical, milder, over = (
+        ingestion.client.post(
+            "/api/v1/webhooks/sentry", json={"action": action, "data": {"metric_alert": alert}}
+        ).json()["alerts"][0]
+        for action in ("warning", "critical", "warning", "resolved")
+    )
+
+    assert critical["status"] == "correlated"
+    assert critical["incident_id"] != warning["incident_id"]
+    assert (milder["status"], milder["alert_id"]) == ("repeated", critical["alert_id"])
+    assert over["status"] == "resolved"
+    listed = ingestion.client.get(ALERTS, params={"service": service}).json()["items"]
+    assert [one["severity"] for one in listed] == ["critical", "medium"]
+    assert None not in [one["resolved_at"] for one in listed]
+
+
 @pytest.mark.parametrize("source", [*GROUPED, "sentry"])
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"alerts": [{"status": "odd"}]}', b'{"alerts": 1}'])
 def test_what_is_no_webhook_is_a_422_since_it_would_be_none_the_next_time(

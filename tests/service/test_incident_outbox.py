@@ -2,10 +2,11 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.conftest import RunningService, Shop
 from tests.receiver import Received, Receiver, receiving
@@ -113,6 +114,55 @@ def test_a_page_that_was_not_taken_goes_out_again_under_the_same_key(
     eventually(lambda: len(notification.received) == 3 and pending(incidents) == 0)
 
     assert len({page.headers["idempotency-key"] for page in notification.received}) == 1
+
+
+def test_a_page_that_has_to_say_something_else_by_now_is_another_page_and_not_refused(
+    shop: Shop, stack: ExitStack, eventually: Wait
+) -> None:
+    start_oncall(shop, stack)
+    notification = start_notification(shop, stack)
+    said: dict[str, Any] = {}
+
+    def take_but_lose_the_first_answer(asked: Received) -> tuple[int, Any]:
+        key = asked.headers["idempotency-key"]
+        if said.setdefault(key, asked.body) != asked.body:
+            return 422, {"detail": "this Idempotency-Key was used for a different request"}
+        return (202, {}) if len(notification.received) > 1 else (504, {})
+
+    notification.answer = take_but_lose_the_first_answer
+    incidents = shop.start("incident-management")
+
+    incident = incidents.client.post(INCIDENTS, json={**NEW, "severity": "high"}).json()
+    eventually(lambda: notification.received)
+    incidents.client.patch(f"{INCIDENTS}/{incident['id']}", json={"severity": "critical"})
+    eventually(lambda: pending(incidents) == 0)
+
+    assert [entry["what"] for entry in detail(incidents, incident)["timeline"]][-1] == "paged"
+    assert notification.received[-1].body["message"] == "[CRITICAL] payment: checkout fails"
+
+
+def test_an_incident_that_is_locked_keeps_no_other_one_locked(
+    shop: Shop, stack: ExitStack, eventually: Wait
+) -> None:
+    assert shop.database is not None
+    incidents = shop.start("incident-management")
+    opened = [incidents.client.post(INCIDENTS, json=NEW).json()["id"] for _ in range(10)]
+    looking = stack.enter_context(closing(shop.database.connect("platform"))).cursor()
+
+    def is_waited_for() -> bool:
+        looking.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return looking.fetchone() == (1,)
+
+    with shop.database.engine("platform").begin() as db:
+        # As a batch of alerts does it: several incidents, in an order of its own.
+        db.execute(text("SELECT FROM incident.incidents WHERE id = :id FOR SHARE"), {"id": opened[-1]})
+        start_oncall(shop, stack)
+        looking.execute("UPDATE incident.outbox SET due_at = now() WHERE done_at IS NULL")
+        eventually(is_waited_for)
+        db.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        locked = db.execute(text("SELECT FROM incident.incidents FOR SHARE"))
+
+        assert locked.rowcount == 10
 
 
 def test_a_page_that_is_refused_for_good_is_written_down_and_not_repeated(

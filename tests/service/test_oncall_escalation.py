@@ -29,6 +29,8 @@ class Incidents:
     known: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
     lists: int = 0
+    keeps_from: set[str] = field(default_factory=set)
+    """To whom no incident can be given now: that is a 503."""
     assigned: list[tuple[str, str, str]] = field(default_factory=list)
     """Incident, engineer and who asked, for each change of the assignee."""
 
@@ -83,6 +85,9 @@ class Incidents:
 
     def _assign(self, path: str, change: dict[str, str], *, actor: str) -> tuple[int, object]:
         """A change of the assignee, which must not page anybody a second time."""
+        if change["assigned_to"] in self.keeps_from:
+            self.keeps_from.remove(change["assigned_to"])
+            return 503, {"detail": "away"}
         status, found = self._read(path.partition("?")[0])
         assert path.endswith("?page=false")
         if status == 200 and isinstance(found, dict):
@@ -376,3 +381,25 @@ def test_an_incident_that_somebody_has_acknowledged_by_now_stays_theirs(
 
     eventually(is_settled)
     assert incidents.assigned == []
+
+
+def test_an_incident_that_went_further_up_is_not_given_back_to_whom_it_passed(
+    oncall: RunningService, incidents: Incidents, lab_database: LabDatabase, eventually: Eventually
+) -> None:
+    incidents.keeps_from.add("second")
+    incident_id = incidents.open(severity="high")
+    with lab_database.engine("platform").begin() as db:
+        db.execute(
+            text(
+                "INSERT INTO oncall.escalations"
+                " (incident_id, level, team, engineer, channel, message, origin, status, settled_at)"
+                " SELECT :id, level, 'payment', engineer, 'console', 'm', 'automatic', 'notified', now()"
+                " FROM (VALUES (1, 'second'), (2, 'third')) AS steps (level, engineer)"
+            ),
+            {"id": incident_id},
+        )
+
+    eventually(lambda: incidents.assigned)
+    eventually(rounds(incidents, 5))
+
+    assert incidents.assigned == [(incident_id, "third", ONCALL)]

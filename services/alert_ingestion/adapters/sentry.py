@@ -57,7 +57,8 @@ def _issue(action: str, issue: Json) -> list[reading.Event]:
             severity=reading.severity(str(issue.get("level", ""))),
             message=reading.message(issue.get("title"), issue.get("culprit")),
             labels=reading.labels(_plain(issue, "shortId", "culprit", "permalink", "web_url", "platform")),
-            occurred_at=_parsed(issue.get("firstSeen")),
+            # One that comes back has begun anew, and its first beginning may be over already.
+            occurred_at=None if action == "unresolved" else _parsed(issue.get("firstSeen")),
             fingerprint=fingerprint,
         )
     ]

@@ -123,6 +123,17 @@ def test_an_issue_and_its_alert_have_the_issues_fingerprint() -> None:
     assert hook("archived", issue=issue) == [Resolution("sentry", "issue:42", None)]
 
 
+def test_an_issue_that_comes_back_has_not_the_beginning_that_is_over() -> None:
+    issue = {"id": "42", "firstSeen": "2026-02-09T12:00:00Z"}
+
+    [created], [regressed] = hook("created", issue=issue), hook("unresolved", issue=issue)
+
+    assert isinstance(created, Arrival)
+    assert isinstance(regressed, Arrival)
+    assert (created.occurred_at, regressed.occurred_at) == (NOON, None)
+    assert regressed.fingerprint == created.fingerprint
+
+
 @pytest.mark.parametrize(
     "tags", [[["service", "payment"], ["level", "error"]], [{"key": "service", "value": "payment"}]]
 )

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from starlette.requests import Request
+from starlette.types import Message
 
+from services.alert_ingestion import app
 from services.alert_ingestion.arrival import Arrival, KeyMisused, Opening, Stored
 from services.alert_ingestion.correlation import title
 from services.alert_ingestion.intake import BATCH_LIMIT, Intake
@@ -68,6 +72,25 @@ def test_room_is_given_back_when_a_request_fails() -> None:
 
     with pytest.raises(ZeroDivisionError), door.admission():
         raise ZeroDivisionError
+    with door.admission():
+        pass
+
+
+def test_a_body_that_does_not_come_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_WAIT_S", 0.01)
+    door = intake(Notebook(), room=1)
+
+    async def nothing_comes() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    asked = SimpleNamespace(state=SimpleNamespace(intake=door))
+    request = Request({"type": "http", "headers": [], "app": asked}, nothing_comes)
+
+    with pytest.raises(app.TooSlow) as refusal:
+        asyncio.run(asyncio.wait_for(app.receive_alert(request), 1))
+
+    assert refusal.value.status == 408
     with door.admission():
         pass
 

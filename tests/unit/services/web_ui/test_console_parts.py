@@ -89,6 +89,7 @@ def entry(what: str, before: str | None, after: str | None) -> TimelineEntry:
         (entry("assigned_to", "ben", None), "assigned it to nobody"),
         (entry("note", None, "a {brace} in a note"), "wrote a note"),
         (entry("paged", None, "{grace}"), "paged {grace}"),
+        (entry("page_dropped", None, "ben"), "did not page ben any more: it was resolved"),
         (entry("something_new", None, "x"), "something new: x"),
     ],
 )
