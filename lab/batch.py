@@ -18,12 +18,11 @@ from rich.table import Table
 
 from embedded import ROOT
 from embedded.errors import LabError
-from lab.exam_client import ExamClient, get_patiently
+from lab.exam_client import OVER, ExamClient, abort_unless_over, get_patiently
 from lab.scenario import known_scenarios
 
 POLL_S = 1.0
 END_WITHIN_S = 5.0
-OVER = ("graded", "aborted")
 ALL = "all"
 NOT_FOR_AGENTS = frozenset({"EXAMINER_TOKEN", "LAB_ADMIN_TOKEN", "DATABASE_URL", "EXAM_DATABASE_URL"})
 """What would open another door than the candidate's; passwords of others are left out as well."""
@@ -121,7 +120,7 @@ def sit(examiner: ExamClient, exam: Exam, *, terms: Terms, logs: Path) -> Result
         agent = _start_agent(terms, run, url=examiner.url, log=logs / f"{run['id']}.log")
         ended = _wait(examiner, run["id"], until=OVER)
     except BaseException:
-        _abort(examiner, run["id"])
+        abort_unless_over(examiner, run["id"])
         raise
     finally:
         agent_exit = _end(agent) if agent else None
@@ -171,11 +170,6 @@ def _wait(examiner: ExamClient, run_id: str, *, until: Iterable[str]) -> dict[st
     while (run := get_patiently(examiner, f"/runs/{run_id}"))["state"] not in until:
         time.sleep(POLL_S)
     return dict(run)
-
-
-def _abort(examiner: ExamClient, run_id: str) -> None:
-    if examiner.get(f"/runs/{run_id}")["state"] not in (*OVER, "grading"):
-        examiner.post(f"/runs/{run_id}/abort")
 
 
 def _result(

@@ -19,6 +19,8 @@ TIMEOUT_S = 60.0
 AWAY_AT_MOST_S = 60.0
 """For so long a restart of the exam, or of its database, is waited for."""
 RETRY_S = 1.0
+OVER = ("graded", "aborted")
+"""The states of a run that is over."""
 
 
 class ExamAway(LabError):
@@ -111,6 +113,12 @@ def get_patiently(
             if clock() > ends_at_s:
                 raise
         sleep(RETRY_S)
+
+
+def abort_unless_over(client: ExamClient, run_id: str) -> None:
+    """End a run whose follower goes; one that is being graded ends by itself."""
+    if client.get(f"/runs/{run_id}")["state"] not in (*OVER, "grading"):
+        client.post(f"/runs/{run_id}/abort")
 
 
 def examiner() -> ExamClient:

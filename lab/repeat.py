@@ -46,14 +46,19 @@ def repeat(
 
 
 def _played(client: "ExamClient", wanted: dict[str, object]) -> "Journal":
-    """One run from its start to its journal."""
+    """One run from its start to its journal. What ends it early (Ctrl-C, an error) aborts the run."""
+    from lab.exam_client import abort_unless_over
     from services.exam.journal import Journal
 
     run = client.post("/runs", wanted)
-    client.post(f"/runs/{run['id']}/start")
-    for state in _states(client, run["id"]):
-        if state == "graded":
-            break
+    try:
+        client.post(f"/runs/{run['id']}/start")
+        for state in _states(client, run["id"]):
+            if state == "graded":
+                break
+    except BaseException:
+        abort_unless_over(client, run["id"])
+        raise
     return Journal.model_validate(client.get(f"/runs/{run['id']}/journal"))
 
 

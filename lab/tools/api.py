@@ -53,7 +53,10 @@ class Api:
         raise LabError(f"{method} {answer.request.url}: {answer.status_code}: {_reason(answer)}")
 
     def _document(self, answer: httpx.Response) -> Document:
-        found = answer.json()
+        try:
+            found = answer.json()
+        except ValueError as error:
+            raise LabError(f"{answer.request.method} {answer.request.url}: the answer is no JSON") from error
         return found if isinstance(found, dict) else {"items": found}
 
 

@@ -78,10 +78,10 @@ def _begins(times_s: list[float]) -> list[float]:
 
 def moment(text: str, *, now: datetime) -> datetime:
     """A time as a person writes it: ISO 8601 (UTC if it does not say), or how long ago."""
-    if ago := _AGO.fullmatch(text.strip()):
-        return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
     try:
+        if ago := _AGO.fullmatch(text.strip()):
+            return now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise LabError(f"{text!r} is no time: write 15m, 2h or 2026-01-13T09:00:00Z") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

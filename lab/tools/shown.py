@@ -124,6 +124,7 @@ def setting_changes(written: Iterable[str]) -> dict[str, JsonValue]:
 def _value(written: str) -> JsonValue:
     try:
         found: JsonValue = json.loads(written)
+        json.dumps(found, allow_nan=False)
     except ValueError:
         return written
     return found

@@ -1,6 +1,7 @@
 """What the notification service reads from its environment."""
 
-from pydantic import Field, SecretStr
+import httpx
+from pydantic import Field, SecretStr, field_validator
 
 from services.common.settings import ServiceSettings, mode_alias
 
@@ -13,6 +14,7 @@ class NotificationSettings(ServiceSettings):
     notify_urls: SecretStr = SecretStr("")
     """Apprise URLs, apart by white space: ``mailto(s)://`` serves the channel email, all others chat."""
     webhook_url: str = ""
+    """An address with a scheme and a host; empty sets up no webhook."""
     webhook_secret: SecretStr = SecretStr("")
     """Key of the webhook's signature; without one the webhook is not set up."""
     delivery_timeout_s: float = Field(default=10.0, gt=0, le=300)
@@ -32,3 +34,14 @@ class NotificationSettings(ServiceSettings):
     """Notifications that were delivered or given up are deleted after so many days."""
     prune_every_s: float = Field(default=3600.0, gt=0)
     """Seconds between two deletions."""
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_an_address(cls, text: str) -> str:
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{error}") from error
+        if text and not (url.scheme in ("http", "https") and url.host):
+            raise ValueError("http:// or https:// and a host are needed")
+        return text

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Select, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from services.common.database import Database
 from services.common.errors import Conflict, NotFound
@@ -201,7 +201,7 @@ class Escalations:
         e = escalations.c
         query = (
             select(e.incident_id, e.level, e.created_at)
-            .distinct(e.incident_id)
+            .ext(distinct_on(e.incident_id))
             .where(e.incident_id.in_(incident_ids))
             .order_by(e.incident_id, e.level.desc())
         )

@@ -45,6 +45,8 @@ def status(headers: list[tuple[bytes, bytes]]) -> int:
         ('name=["424242"]', ["424242"]),
         ("name=a=b", "a=b"),
         ("name=", ""),
+        ("name=NaN", "NaN"),
+        ("name=1e999", "1e999"),
     ],
 )
 def test_a_setting_is_typed_as_json_or_as_a_plain_word(written: str, value: object) -> None:
@@ -70,9 +72,10 @@ def test_a_time_is_a_moment_or_how_long_ago(written: str, time: datetime) -> Non
     assert moment(written, now=NOW) == time
 
 
-def test_what_is_no_time_is_refused() -> None:
-    with pytest.raises(LabError, match="'yesterday' is no time"):
-        moment("yesterday", now=NOW)
+@pytest.mark.parametrize("written", ["yesterday", "99999999999h", "99999d"])
+def test_what_is_no_time_is_refused(written: str) -> None:
+    with pytest.raises(LabError, match=f"'{written}' is no time"):
+        moment(written, now=NOW)
 
 
 def test_over_http_the_right_token_lets_a_request_through() -> None:

@@ -11,7 +11,16 @@ import pytest
 import lab.exam_client
 from embedded.environment import settings
 from embedded.errors import LabError
-from lab.exam_client import AWAY_AT_MOST_S, ExamAway, ExamClient, candidate, get_patiently, read_diagnosis
+from lab.exam_client import (
+    AWAY_AT_MOST_S,
+    ExamAway,
+    ExamClient,
+    abort_unless_over,
+    candidate,
+    get_patiently,
+    read_diagnosis,
+)
+from lab.repeat import _played
 
 
 def _is_told(monkeypatch: pytest.MonkeyPatch, directory: Path, **user: str) -> None:
@@ -140,3 +149,31 @@ def test_what_no_diagnosis_can_hold_is_refused_with_the_file(written: str, tmp_p
 
     with pytest.raises(LabError, match=r"diagnosis\.yaml"):
         read_diagnosis(file)
+
+
+def test_whoever_stops_repeating_leaves_no_run_behind(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path))
+        if asked.count(("GET", "/runs/r1")) == 1 and request.method == "GET":
+            raise KeyboardInterrupt
+        return httpx.Response(200, json={"id": "r1", "state": "running"})
+
+    with pytest.raises(KeyboardInterrupt):
+        _played(_client(tmp_path, answer), {"scenario": "payment-dns"})
+
+    assert asked[-1] == ("POST", "/runs/r1/abort")
+
+
+@pytest.mark.parametrize("state", ["grading", "graded", "aborted"])
+def test_what_is_over_or_nearly_so_is_not_aborted(state: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return httpx.Response(200, json={"state": state})
+
+    abort_unless_over(_client(tmp_path, answer), "r1")
+
+    assert asked == ["GET"]
