@@ -118,8 +118,11 @@ def watch(run: RunArgument = None) -> None:
 
     client = examiner()
     chosen = client.run(run)
+    injected_at = chosen["injected_at"]
     for event in _followed(client, chosen["id"]):
-        _tell(event, since=_began_at(chosen))
+        if event["kind"] == "fault.injected":
+            injected_at = injected_at or event["at"]
+        _tell(event, since=injected_at or _began_at(chosen))
     _show(client.run(chosen["id"]))
 
 

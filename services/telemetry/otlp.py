@@ -128,7 +128,7 @@ def _spans_of(found: dict[str, Any]) -> Iterable[dict[str, Any]]:
 def _take_ids(holder: dict[str, Any]) -> None:
     """Ids are hexadecimal here; protobuf's own JSON has base64 for all bytes."""
     for name in ("traceId", "spanId", "parentSpanId"):
-        if name in holder:
+        if holder.get(name) is not None:
             holder[name] = base64.b64encode(bytes.fromhex(holder[name])).decode()
 
 

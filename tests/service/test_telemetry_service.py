@@ -319,14 +319,17 @@ def test_traces_are_filtered(telemetry: RunningService) -> None:
     assert found(until="1h") == set()
 
 
+@pytest.mark.parametrize("no_parent", ["", None])
 @pytest.mark.parametrize("encoding", ["identity", *COMPRESS])
-def test_spans_come_in_json_and_compressed_too(telemetry: RunningService, encoding: str) -> None:
+def test_spans_come_in_json_and_compressed_too(
+    telemetry: RunningService, encoding: str, no_parent: str | None
+) -> None:
     trace_id = a_trace_id()
     start = int(NOW.timestamp() * 1e9)
     span = {
         "traceId": trace_id.upper(),
         "spanId": "00f067aa0ba902b7",
-        "parentSpanId": "",
+        "parentSpanId": no_parent,
         "name": "GET /json",
         "kind": 3,
         "startTimeUnixNano": str(start),
