@@ -23,6 +23,7 @@ from services.exam.journal import (
     Submission,
     Verdict,
 )
+from services.exam.prometheus import SIGNALS
 
 STARTED_AT = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
 SOAK_S = 60
@@ -221,7 +222,8 @@ def with_signals(one: Journal) -> Journal:
     """The same with a golden signal of each kind for three services."""
     times = [STARTED_AT.timestamp() + 5 * n for n in range(132)]
     since, until = INJECTED_AT.timestamp(), INJECTED_AT.timestamp() + 240
-    shapes = (("errors", "ratio", 0.62), ("95th percentile", "s", 2.1), ("requests", "/s", 4.0))
+    heights = {"ratio": 0.62, "s": 2.1, "requests/s": 4.0}
+    shapes = [(name, unit, heights[unit]) for name, unit, _ in SIGNALS]
     return one.model_copy(
         update={
             "signals": tuple(

@@ -195,7 +195,8 @@ def _figure(value: float, unit: str) -> str:
         return f"{value * 100 if unit == 'ratio' else value:.3g} %"
     if unit in ("s", "seconds"):
         return f"{value * 1000:.3g} ms" if 0 < value < 1 else f"{value:.3g} s"
-    return f"{value:.3g} {unit}".strip()
+    # Beside an axis there is no room for what is counted: the chart's name tells it.
+    return f"{value:.3g}/{unit.partition('/')[2]}" if "/" in unit else f"{value:.3g} {unit}".strip()
 
 
 def _text(x: float, y: float, text: str, *, anchor: str, css: str = "") -> Markup:

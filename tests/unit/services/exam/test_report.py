@@ -25,6 +25,8 @@ from tests.journals import after, event, journal, perfect, with_signals
 SCENARIOS = load_all()
 DNS, QUIET = SCENARIOS["payment-dns"], SCENARIOS["quiet-night"]
 RUBRIC = load()
+WIDEST_SIGN = 6
+"""Pixels of a letter beside an axis; digits are narrower."""
 LOADS_FROM_ELSEWHERE = re.compile(r"<(script|link|img|iframe)\b|@import|url\(", re.IGNORECASE)
 
 
@@ -99,6 +101,9 @@ def test_charts_are_well_formed_and_within_their_frame() -> None:
             float(e.attrib[name]) for e in root.iter() for name in ("x1", "x2", "cx") if name in e.attrib
         ]
         assert all(0 <= x <= width for x in places)
+        for text in root.iter("text"):
+            if text.attrib.get("text-anchor") == "end":
+                assert float(text.attrib["x"]) >= WIDEST_SIGN * len(text.text or ""), text.text
 
 
 def test_the_marks_are_fault_page_acknowledgement_mitigation_and_recovery() -> None:
