@@ -101,7 +101,7 @@ def test_charts_are_well_formed_and_within_their_frame() -> None:
             float(e.attrib[name]) for e in root.iter() for name in ("x1", "x2", "cx") if name in e.attrib
         ]
         assert all(0 <= x <= width for x in places)
-        for text in root.iter("text"):
+        for text in root.iterfind(".//{*}text"):
             if text.attrib.get("text-anchor") == "end":
                 assert float(text.attrib["x"]) >= WIDEST_SIGN * len(text.text or ""), text.text
 
