@@ -32,7 +32,7 @@ class GoldenSignals:
 
 @dataclass(frozen=True)
 class Signals:
-    """All services' signals from ``start`` to ``end``."""
+    """All services' signals; ``start`` and ``end`` bound the time shown, up to one step beyond now."""
 
     start: datetime
     end: datetime
@@ -44,21 +44,22 @@ async def read_signals(
 ) -> Signals:
     """Ask Prometheus for the last ``WINDOW``. Raises ``BackendError``."""
     # On the step's grid the same points come back each time, and the lines do not jitter.
-    end = datetime.fromtimestamp(clock().timestamp() // STEP_S * STEP_S, UTC)
-    start = end - WINDOW
+    newest = datetime.fromtimestamp(clock().timestamp() // STEP_S * STEP_S, UTC)
+    start = newest - WINDOW
     rate, error_ratio, p95_s = await asyncio.gather(
         *(
-            prometheus.range(query, start=start, end=end, step_s=STEP_S)
+            prometheus.range(query, start=start, end=newest, step_s=STEP_S)
             for query in (RATE, ERROR_RATIO, P95_S)
         )
     )
-    points = [_by_service(found, start=start, end=end) for found in (rate, error_ratio, p95_s)]
+    points = [_by_service(found, start=start, end=newest) for found in (rate, error_ratio, p95_s)]
     names = {name for found in points for name in found}
     by_service = {
         name: _none_failed(GoldenSignals(*(found.get(name, ()) for found in points)))
         for name in sorted(names)
     }
-    return Signals(start, end, by_service)
+    # What began after the newest point is shown at once, not a step later.
+    return Signals(start, newest + timedelta(seconds=STEP_S), by_service)
 
 
 def _by_service(series: Sequence[Series], *, start: datetime, end: datetime) -> dict[str, list[Point]]:

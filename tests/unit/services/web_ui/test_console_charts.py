@@ -45,11 +45,23 @@ def test_signals_lie_on_one_grid_and_gaps_stay_gaps() -> None:
     signals = asyncio.run(read_signals(prometheus, clock=lambda: NOW))
 
     payment = signals.by_service["payment"]
-    assert signals.end == END
+    assert signals.start == END - WINDOW
     assert len(payment.rate) == WINDOW.total_seconds() / STEP_S + 1
     assert [value for _, value in payment.rate][-3:] == [None, 4.0, 5.0]
     assert [value for _, value in payment.p95_s][-3:] == [None, 0.5, None]
     assert payment.rate[-1][0] == END.timestamp() * 1000
+
+
+def test_what_begins_after_the_newest_point_is_marked_at_once() -> None:
+    signals = asyncio.run(read_signals(FakePrometheus({}), clock=lambda: NOW))
+    began = incident(began=END - NOW)
+
+    options = line_chart(
+        [], [began], name="Requests", start=signals.start, end=signals.end, unit="/s", at_least=1.0
+    )
+
+    assert NOW > END
+    assert [mark["xAxis"] for mark in marks(options, "markLine")] == [NOW.timestamp() * 1000]
 
 
 def test_a_service_that_never_failed_has_an_error_ratio_of_nothing() -> None:
