@@ -14,9 +14,10 @@ ALERTS = "/api/v1/alerts"
 
 @dataclass(frozen=True)
 class Storm:
-    """The answers to a storm of alerts; a request that broke off has none."""
+    """The answers to a storm of alerts, and why those requests that broke off have none."""
 
     answers: list[httpx.Response] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
     @property
     def statuses(self) -> Counter[int]:
@@ -55,7 +56,8 @@ def post_all(
             for body in bodies[number::clients]:
                 try:
                     answer = client.post(ALERTS, json=body)
-                except httpx.TransportError:
+                except httpx.TransportError as error:
+                    storm.broken.append(repr(error))
                     continue
                 with lock:
                     storm.answers.append(answer)

@@ -91,9 +91,10 @@ def change_incident(
     request: Request,
     actor: Actor = "operator",
     page: Annotated[bool, Query(description="Whether whom it is given to is paged.")] = True,
+    while_open: Annotated[bool, Query(description="409 once somebody has acknowledged it.")] = False,
 ) -> Incident:
     """Move an incident forward, give it to somebody, leave a note: all of it or nothing."""
-    return _incidents(request).change(incident_id, change, actor=actor, pages=page)
+    return _incidents(request).change(incident_id, change, actor=actor, pages=page, while_open=while_open)
 
 
 @router.get("/{incident_id}/metrics", responses=responses(404))

@@ -121,15 +121,24 @@ class Incidents:
             )
 
     def change(
-        self, incident_id: UUID, change: IncidentChange, *, actor: str, pages: bool = True
+        self,
+        incident_id: UUID,
+        change: IncidentChange,
+        *,
+        actor: str,
+        pages: bool = True,
+        while_open: bool = False,
     ) -> Incident:
         """Make all of a change or none of it; ``pages`` has whom it is given to paged.
 
         Raises ``NotFound``, and ``Conflict`` when the status does not lie ahead
-        (then with who brought it to where it is).
+        (then with who brought it to where it is), or with ``while_open`` when
+        somebody has acknowledged the incident.
         """
         with self._database.transaction() as db:
             before = _incident(db, incident_id, lock=True)
+            if while_open and before.status != "open":
+                raise Conflict(f"it is {before.status}, and was to change only while it is open")
             values: dict[str, Any] = {}
             if change.status is not None:
                 values |= _step(db, before, change.status, actor=actor)

@@ -152,8 +152,7 @@ class Escalator:
         """Give each incident to whom its latest step told of it."""
         for step in await to_thread.run_sync(self._escalations.not_handed_over):
             try:
-                if step.origin == "manual" or await self._is_open(step.incident_id):
-                    await self._hand_over(step)
+                await self._hand_over(step)
             except ServiceError as error:
                 log.warning("escalation.not_handed_over", **_named(step), error=error.detail)
                 continue
@@ -161,19 +160,19 @@ class Escalator:
 
     async def _hand_over(self, step: Escalation) -> None:
         if not _is_ours(step.incident_id):
-            log.info("escalation.no_incident_to_assign", **_named(step))
+            log.info("escalation.not_assigned", **_named(step))
             return
         answer = await self._incidents.call(
             "PATCH",
             f"/api/v1/incidents/{step.incident_id}",
             at_most_s=CALL_TIMEOUT_S,
-            # They have been told by the step itself.
-            params={"page": "false"},
+            # They have been told by the step itself. Who has acknowledged meanwhile keeps the incident.
+            params={"page": "false", "while_open": str(step.origin != "manual").lower()},
             json={"assigned_to": step.engineer},
             headers={"X-Actor": NAME},
         )
-        if answer.status_code in (404, 422):
-            log.info("escalation.no_incident_to_assign", **_named(step), status=answer.status_code)
+        if answer.status_code in (404, 409, 422):
+            log.info("escalation.not_assigned", **_named(step), status=answer.status_code)
             return
         _read(answer, IncidentState, status=200)
         log.info("escalation.assigned", **_named(step))

@@ -13,28 +13,36 @@ from embedded.environment import settings
 from lab.batch import Exam, Terms, sit
 from lab.exam_client import ExamClient
 from monitoring.grafana import check
-from scenarios.model import load_all
+from scenarios.model import Scenario, load_all
 from tests.compose.engine import EXAMINER_TOKEN, ComposeLab, port_variables, wait_for
+from tests.lab import pages
 from tests.storm import post_all
 
-SOAK_S, HOLD_S = 8, 55
 PAGED_WITHIN_S = 60
+SOAK_S, HOLD_S = 8, PAGED_WITHIN_S + 5
+SCENARIOS = load_all()
+PLAYED_BY_THE_EXAM = "payment-dns"
 PHASE = "SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1"
 
 
-def is_paged(lab: ComposeLab, *, service: str) -> bool:
-    """Whether a critical incident of a service is open, assigned, and its page accepted for delivery."""
+def is_paged(lab: ComposeLab, *, service: str, severity: str = "critical") -> bool:
+    """Whether an incident of a service is open, assigned, and its page accepted for delivery."""
     found = [
         incident
         for incident in lab.incidents()
-        if (incident["service"], incident["severity"]) == (service, "critical")
+        if (incident["service"], incident["severity"]) == (service, severity)
         and incident["status"] == "open"
         and incident["assigned_to"]
     ]
     if not found:
         return False
-    pages = lab.get("notification-service", "/api/v1/notifications")["items"]
-    return any(page["incident_id"] == found[0]["id"] for page in pages)
+    sent = lab.get("notification-service", "/api/v1/notifications")["items"]
+    return any(page["incident_id"] == found[0]["id"] for page in sent)
+
+
+def is_somebody_paged(lab: ComposeLab, scenario: Scenario) -> bool:
+    """Whether one of the alerts for which somebody is called in a scenario has called somebody."""
+    return any(is_paged(lab, service=one.service, severity=one.severity) for one in pages(scenario))
 
 
 def play(lab: ComposeLab, scenario: str) -> None:
@@ -84,7 +92,7 @@ def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
     terms = Terms(agent, "reference", minutes=8, soak_s=10, is_open=True)
 
     with closing(ExamClient(settings(ports), url=lab.url("exam"), token=EXAMINER_TOKEN)) as examiner:
-        result = sit(examiner, Exam("payment-dns", 1), terms=terms, logs=tmp_path)
+        result = sit(examiner, Exam(PLAYED_BY_THE_EXAM, 1), terms=terms, logs=tmp_path)
 
     said = (tmp_path / f"{result.run}.log").read_text()
     assert (result.state, result.ended_by, result.agent_exit) == ("graded", "submitted", 0), said
@@ -93,24 +101,29 @@ def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
     assert result.points >= 90, (result, said)
     assert detected_s is not None
     assert detected_s <= PAGED_WITHIN_S
-    expected = {(alert.service, alert.severity) for alert in load_all()["payment-dns"].expected_alerts}
+    expected = {(alert.service, alert.severity) for alert in SCENARIOS[PLAYED_BY_THE_EXAM].expected_alerts}
     opened = {(i["service"], i["severity"]) for i in lab.incidents() if i["id"] not in before}
     assert opened <= expected
     print(f"\nexam: {result.points} points, detected after {detected_s:.0f} s, {result.took_s:.0f} s in all")
 
 
-@pytest.mark.parametrize("scenario", ["incident-b", "inventory-timeout"])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != PLAYED_BY_THE_EXAM])
 def test_a_scenario_pages_within_a_minute_opens_no_other_incident_and_resolves(
-    lab: ComposeLab, scenario: str
+    lab: ComposeLab, name: str
 ) -> None:
-    play(lab, scenario)
-    expected = {(alert.service, alert.severity) for alert in load_all()[scenario].expected_alerts}
-    [paged] = [name for name, severity in expected if severity == "critical"]
+    scenario = SCENARIOS[name]
+    play(lab, name)
+    expected = {(alert.service, alert.severity) for alert in scenario.expected_alerts}
 
-    took_s = wait_for(partial(is_paged, lab, service=paged), within_s=PAGED_WITHIN_S, what=f"{paged} pages")
-    print(f"\n{scenario}: paged {took_s:.0f} s after the fault")
-    wait_for(lambda: lab.psql(PHASE) == "rest", within_s=HOLD_S + 20, what="the fault is taken back")
-    wait_for(partial(is_quiet, lab), within_s=90, what="no alert fires any more")
+    if expected:
+        paged = partial(is_somebody_paged, lab, scenario)
+        took_s = wait_for(paged, within_s=PAGED_WITHIN_S, what="somebody is paged")
+        print(f"\n{name}: paged {took_s:.0f} s after the fault")
+    else:
+        wait_for(lambda: lab.psql(PHASE) == "rest", within_s=HOLD_S + 20, what="the night is over")
+    # The schedule takes back what it broke before it ends, and its successor breaks nothing.
+    lab.up("schedule")
+    wait_for(partial(is_quiet, lab), within_s=120, what="no alert fires any more")
 
     opened = {(i["service"], i["severity"]) for i in lab.incidents() if i["status"] != "resolved"}
     assert opened <= expected
@@ -119,7 +132,7 @@ def test_a_scenario_pages_within_a_minute_opens_no_other_incident_and_resolves(
 def test_every_query_of_every_dashboard_finds_something(
     lab: ComposeLab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What Grafana would ask, after three incidents that were resolved."""
+    """What Grafana would ask, after incidents that were resolved."""
     lab.resolve_all()
     password = lab.environment["OBSERVER_DB_PASSWORD"]
     postgres = f"postgresql://observer:{password}@127.0.0.1:{lab.port('POSTGRES_PORT')}/firedrill"
@@ -130,7 +143,7 @@ def test_every_query_of_every_dashboard_finds_something(
 
 
 def test_a_cause_is_quiet_while_its_symptom_pages(lab: ComposeLab) -> None:
-    """Over the three scenarios before: causes fired in Prometheus, and next to none came to ingestion."""
+    """Over the scenarios before: causes fired in Prometheus, and next to none came to ingestion."""
     causes = lab.psql("SELECT count(*) FROM incident.alerts WHERE severity IN ('medium', 'low')")
     symptoms = lab.psql("SELECT count(*) FROM incident.alerts WHERE severity IN ('critical', 'high')")
     fired = lab.get(
@@ -143,7 +156,7 @@ def test_a_cause_is_quiet_while_its_symptom_pages(lab: ComposeLab) -> None:
 
 
 def test_alertmanager_that_dies_in_a_fault_pages_when_it_is_back(lab: ComposeLab) -> None:
-    play(lab, "payment-dns")
+    play(lab, PLAYED_BY_THE_EXAM)
     lab.kill("alertmanager")
     wait_for(lambda: ("PaymentHighErrorRatio", "payment") in firing(lab), within_s=60, what="the alert fires")
 

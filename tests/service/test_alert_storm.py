@@ -35,6 +35,7 @@ def test_a_storm_beyond_the_room_is_answered_429_with_a_time_and_loses_nothing_t
 
     grown = memory_mib(ingestion) - before
     assert set(storm.statuses) == {201, 429}
+    assert storm.broken == []
     assert sum(storm.statuses.values()) == 4000
     refused = [answer for answer in storm.answers if answer.status_code == 429]
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}

@@ -225,6 +225,22 @@ def test_no_way_leads_back_and_the_409_says_why(
     assert detail(incidents, incident) == before
 
 
+def test_what_is_to_change_only_while_nobody_has_acknowledged_is_refused_from_then_on(
+    incidents: RunningService, open_incident: Open
+) -> None:
+    incident = open_incident()
+    path = f"{INCIDENTS}/{incident['id']}?while_open=true"
+    given = incidents.client.patch(path, json={"assigned_to": "bob"})
+    patch(incidents, incident, "ann", status="acknowledged", assigned_to="ann")
+    before = detail(incidents, incident)
+
+    late = incidents.client.patch(path, json={"assigned_to": "bob"})
+
+    assert (given.status_code, given.json()["assigned_to"]) == (200, "bob")
+    assert (late.status_code, "acknowledged" in late.json()["detail"]) == (409, True)
+    assert detail(incidents, incident) == before
+
+
 def test_of_sixteen_people_who_acknowledge_at_once_one_wins_and_the_others_learn_who(
     incidents: RunningService, open_incident: Open, at_once: Any
 ) -> None:

@@ -89,8 +89,11 @@ class Incidents:
             self.keeps_from.remove(change["assigned_to"])
             return 503, {"detail": "away"}
         status, found = self._read(path.partition("?")[0])
-        assert path.endswith("?page=false")
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        assert asked["page"] == "false"
         if status == 200 and isinstance(found, dict):
+            if asked["while_open"] == "true" and found["status"] != "open":
+                return 409, {"detail": f"it is {found['status']}"}
             found |= change
             self.assigned.append((found["id"], change["assigned_to"], actor))
         return status, found

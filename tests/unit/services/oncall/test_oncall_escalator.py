@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import httpx
@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 class Steps:
     """One step that was told and whose incident nobody has been given yet."""
 
-    def __init__(self, incident_id: str) -> None:
+    def __init__(self, incident_id: str, *, origin: Literal["automatic", "manual"] = "manual") -> None:
         self.settled: list[UUID] = []
         self.step = Escalation(
             id=uuid4(),
@@ -28,7 +28,7 @@ class Steps:
             engineer="ada",
             channel="console",
             message="m",
-            origin="manual",
+            origin=origin,
             status="notified",
             delivery_id=None,
             created_at=NOON,
@@ -52,19 +52,26 @@ class Steps:
 
 
 class Incidents:
-    """An incident-management without incidents; it answers as its routes do."""
+    """An incident-management without incidents; it answers as its routes do.
 
-    def __init__(self) -> None:
+    ``acknowledged`` has every incident, and somebody works on each.
+    """
+
+    def __init__(self, *, acknowledged: bool = False) -> None:
         self.breaker = SimpleNamespace(enabled=False)
         self.changed: list[str] = []
+        self.conditions: list[str] = []
+        self._acknowledged = acknowledged
 
-    async def call(self, method: str, path: str, **_: Any) -> httpx.Response:
+    async def call(self, method: str, path: str, **sent: Any) -> httpx.Response:
         request = httpx.Request(method, f"http://incidents.test{path}")
         if method == "GET":
             return httpx.Response(200, json={"items": []}, request=request)
         self.changed.append(request.url.path)
+        self.conditions.append(sent["params"]["while_open"])
         is_incident = request.url.path.count("/") == 4
-        return httpx.Response(404 if is_incident else 405, request=request)
+        missing = 409 if self._acknowledged else 404
+        return httpx.Response(missing if is_incident else 405, request=request)
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -106,3 +113,15 @@ def test_an_incident_of_ours_that_is_gone_is_asked_for_once() -> None:
 
     assert settled == [steps.step.id]
     assert incidents.changed == [f"/api/v1/incidents/{steps.step.incident_id}"]
+
+
+@pytest.mark.parametrize(("origin", "condition"), [("automatic", "true"), ("manual", "false")])
+def test_only_what_a_person_asked_for_takes_an_incident_from_whom_has_acknowledged_it(
+    origin: Literal["automatic", "manual"], condition: str
+) -> None:
+    steps, incidents = Steps(str(uuid4()), origin=origin), Incidents(acknowledged=True)
+
+    settled = settled_within_a_moment(steps, incidents)
+
+    assert settled == [steps.step.id]
+    assert incidents.conditions == [condition]
