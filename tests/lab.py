@@ -20,7 +20,6 @@ import database
 from embedded.environment import PORT_VARIABLES
 from embedded.free_ports import free_port
 from embedded.postgres import Server
-from scenarios.model import ExpectedAlert, Scenario
 from services.common.catalog import PROMETHEUS, service
 
 PROJECT = Path(__file__).parents[1]
@@ -75,14 +74,6 @@ class Lab:
 
     def phase(self) -> object:
         return self.ask(PHASE, role="examiner")
-
-
-def pages(scenario: Scenario) -> list[ExpectedAlert]:
-    """The alerts for which somebody is called: the critical ones, or those next to them."""
-    worst = next(
-        (s for s in ("critical", "high") if s in {a.severity for a in scenario.expected_alerts}), None
-    )
-    return [alert for alert in scenario.expected_alerts if alert.severity == worst]
 
 
 @contextmanager
