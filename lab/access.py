@@ -32,15 +32,18 @@ def of_embedded(lab: Settings) -> LabAccess | None:
 def of_compose(lab: Settings) -> LabAccess:
     """The lab in containers whose ports are published here, under the names and passwords of ``.env``."""
     user = lab.user
-    place = f"{lab.host}:{lab.postgres_port}/{DATABASE_NAME}"
-    password = user.get("EXAMINER_DB_PASSWORD") or "examiner"
     superuser = user.get("POSTGRES_PASSWORD")
     published = {name: value for name, value in user.items() if not name.endswith("_URL")}
+
+    def url(role: str, password: str) -> str:
+        server = f"postgresql+psycopg2://{lab.host}:{lab.postgres_port}"
+        return role_url(server, role=role, password=password)
+
     return replace(
         from_environment(published),
-        reader_url=f"postgresql://examiner:{password}@{place}",
-        superuser_url=f"postgresql://postgres:{superuser}@{place}" if superuser else None,
-        candidate_url=f"postgresql://candidate:{user.get('CANDIDATE_DB_PASSWORD') or 'candidate'}@{place}",
+        reader_url=url("examiner", user.get("EXAMINER_DB_PASSWORD") or "examiner"),
+        superuser_url=url("postgres", superuser) if superuser else None,
+        candidate_url=url("candidate", user.get("CANDIDATE_DB_PASSWORD") or "candidate"),
     )
 
 

@@ -147,11 +147,12 @@ def arrival_offsets(seed: int, index: int, *, rate_per_s: float) -> list[float]:
 def hundred(seed: int, index: int) -> list[Request]:
     """The requests of hundred ``index`` (from 0), in the order they are dealt."""
     rng = random.Random(f"{seed}:hundred:{index}")
-    paired = [request for pair in _covered_refunds(rng, seed, index) for request in pair]
+    ordinary = _ordinary_customers(rng)
+    paired = [request for pair in _covered_refunds(rng, seed, index, ordinary) for request in pair]
     cards = [
         *paired,
         *_reads(rng, seed),
-        *_uncovered_payments(rng, seed, index),
+        *_uncovered_payments(rng, seed, index, ordinary),
         *[_new_customer(rng, seed, index, place) for place in range(3)],
         *_webhooks(rng, seed, index),
     ]
@@ -212,7 +213,18 @@ def _transactions_page(rng: random.Random) -> Request:
     return Request("GET", f"{route}?limit={limit}&offset={offset}", route)
 
 
-def _covered_refunds(rng: random.Random, seed: int, index: int) -> list[tuple[Request, Request]]:
+def _ordinary_customers(rng: random.Random) -> Iterator[int]:
+    """The ordinary customers in ever new orders, each as often as the others.
+
+    So what goes wrong for one of them goes wrong for the same share of all requests, whatever the seed.
+    """
+    while True:
+        yield from rng.sample(ORDINARY_CUSTOMERS, len(ORDINARY_CUSTOMERS))
+
+
+def _covered_refunds(
+    rng: random.Random, seed: int, index: int, ordinary: Iterator[int]
+) -> list[tuple[Request, Request]]:
     """Pairs of a payment and a later refund to the same customer.
 
     A big refund returns its payment in full. A small one returns a part, so that
@@ -222,23 +234,23 @@ def _covered_refunds(rng: random.Random, seed: int, index: int) -> list[tuple[Re
     trusted = _trusted_big_refunds(seed, index)
     pairs = []
     for place in range(BIG_REFUNDS_PER_HUNDRED):
-        customer = rng.choice(TRUSTED_CUSTOMERS if place < trusted else ORDINARY_CUSTOMERS)
+        customer = rng.choice(TRUSTED_CUSTOMERS) if place < trusted else next(ordinary)
         amount = _amount(rng, 1_001, 1_899)
         pairs.append((_payment(customer, amount), _refund(customer, amount)))
     for _ in range(SMALL_REFUNDS_PER_HUNDRED):
-        customer = rng.choice(ORDINARY_CUSTOMERS)
+        customer = next(ordinary)
         payment = _payment(customer, _amount(rng, 20, 59), items=_items(rng))
         pairs.append((payment, _refund(customer, _amount(rng, 1, 8))))
     return pairs
 
 
-def _uncovered_payments(rng: random.Random, seed: int, index: int) -> list[Request]:
+def _uncovered_payments(rng: random.Random, seed: int, index: int, ordinary: Iterator[int]) -> list[Request]:
     """The payments that nobody asks back: small ones, and one that the balance does not cover."""
     trusted = _trusted_small_payments(seed, index)
     with_items = ORDERS_WITH_ITEMS_PER_HUNDRED - SMALL_REFUNDS_PER_HUNDRED
     small = []
     for place in range(with_items + 1):
-        customer = rng.choice(TRUSTED_CUSTOMERS if place < trusted else ORDINARY_CUSTOMERS)
+        customer = rng.choice(TRUSTED_CUSTOMERS) if place < trusted else next(ordinary)
         items = _items(rng) if place < with_items else None
         small.append(_payment(customer, _amount(rng, 20, 59), items=items))
     return [*small, _payment(SHORT_OF_FUNDS_CUSTOMER, "900.00", expects=(402,))]

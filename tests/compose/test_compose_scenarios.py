@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from embedded.environment import settings
@@ -77,6 +78,26 @@ def is_quiet(lab: ComposeLab) -> bool:
     return not firing(lab)
 
 
+def told(lab: ComposeLab, *words: str, folder: Path) -> str:
+    """What the command ``lab`` prints on this machine, as an examiner with the lab's ``.env`` runs it."""
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "lab", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=PROJECT,
+        env={**os.environ, **lab.environment, "LAB_DIR": str(folder)},
+    )
+    assert ran.returncode == 0, f"lab {' '.join(words)}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+def pays(lab: ComposeLab) -> bool:
+    """Whether a small payment goes through."""
+    body = {"customer_id": 2, "amount": "5.00"}
+    return httpx.post(lab.url("gateway") + "/api/payment", json=body, timeout=10, trust_env=False).is_success
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _quiet_again(lab: ComposeLab) -> Any:
     """What the tests before this module have broken is no alert any more."""
@@ -110,11 +131,20 @@ def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
     opened = {(i["service"], i["severity"]) for i in lab.incidents() if i["id"] not in before}
     assert opened <= expected
     print(f"\nexam: {result.points} points, detected after {detected_s:.0f} s, {result.took_s:.0f} s in all")
-    export = [sys.executable, "-P", "-m", "lab", "export", result.run, "-o", str(tmp_path)]
-    token = {"EXAMINER_TOKEN": EXAMINER_TOKEN}
-    subprocess.run(export, check=True, cwd=PROJECT, env={**os.environ, **token}, timeout=60)
+    told(lab, "export", result.run, "-o", str(tmp_path), folder=tmp_path)
     for name, lines in (("metrics", 10), ("logs", 100), ("traces", 100)):
         assert (tmp_path / result.run / f"{name}.csv").read_text().count("\n") > lines, name
+
+
+def test_a_person_breaks_the_lab_by_hand_and_puts_it_back(lab: ComposeLab, tmp_path: Path) -> None:
+    started = told(lab, "scenario", "start", PLAYED_BY_THE_EXAM, folder=tmp_path)
+    wait_for(lambda: not pays(lab), within_s=10, what="payments fail")
+
+    stopped = told(lab, "scenario", "stop", folder=tmp_path)
+
+    assert PLAYED_BY_THE_EXAM in started
+    assert "the lab is as before" in stopped
+    wait_for(partial(pays, lab), within_s=10, what="payments succeed")
 
 
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != PLAYED_BY_THE_EXAM])
