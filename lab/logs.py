@@ -43,7 +43,10 @@ def show_logs(folder: Path, *, service: str | None, follow: bool, count: int, ra
 def _require_logs(folder: Path, service: str | None) -> None:
     names = sorted(file.stem for file in folder.glob("*.log"))
     if not names:
-        raise LabError(f"there are no logs in {folder}: start the lab with `lab up`")
+        raise LabError(
+            f"there are no logs in {folder}: start the lab with `lab up`"
+            " (of a lab in containers: `lab logs --since 15m` asks its telemetry, `make logs` follows it)"
+        )
     if service and service not in names:
         raise LabError(f"there is no log of {service!r}; there are: {', '.join(names)}")
 

@@ -39,7 +39,7 @@ def show_status(directory: Path) -> int:
         console.width = _WIDTH_OF_A_PIPE
     rows = read_status(directory)
     if not rows:
-        console.print("the lab is not running: start it with `lab up`")
+        console.print("the lab is not running: start it with `lab up` (a lab in containers: `make ps`)")
         return NOT_RUNNING
     console.print(_table(rows))
     return 0 if all(row.is_well for row in rows) else 1

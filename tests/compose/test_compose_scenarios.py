@@ -136,6 +136,26 @@ def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
         assert (tmp_path / result.run / f"{name}.csv").read_text().count("\n") > lines, name
 
 
+def test_the_candidates_commands_find_the_lab_in_containers(lab: ComposeLab, tmp_path: Path) -> None:
+    trace_id = httpx.get(lab.url("gateway") + "/api/stats", trust_env=False).headers["x-trace-id"]
+    telemetry = partial(lab.get, "telemetry", f"/api/v1/traces/{trace_id}")
+    wait_for(telemetry, within_s=15, what="the trace is stored")
+    answers = {
+        ("psql", "-c", "SELECT count(*) AS found FROM payment.customers"): "found",
+        ("dig", "fraud-api"): "172.30.78.",
+        ("query", "sum(up)"): "{}",
+        ("logs", "gateway", "--since", "5m", "-n", "5"): "request.finished",
+        ("trace", trace_id): "GET /api/stats",
+        ("ops", "get", "payment"): "deadline_s",
+        ("ops", "record", "fraud-api"): "172.30.78.",
+        ("incident", "list"): "severity",
+    }
+
+    said = {words: told(lab, *words, folder=tmp_path) for words in answers}
+
+    assert {words: text for words, text in said.items() if answers[words] not in text} == {}
+
+
 def test_a_person_breaks_the_lab_by_hand_and_puts_it_back(lab: ComposeLab, tmp_path: Path) -> None:
     started = told(lab, "scenario", "start", PLAYED_BY_THE_EXAM, folder=tmp_path)
     wait_for(lambda: not pays(lab), within_s=10, what="payments fail")
