@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 from dotenv import dotenv_values
 
@@ -124,6 +126,14 @@ class ComposeLab:
         """Start a container that is down."""
         self.compose("start", service)
 
+    def shown_by_dozzle(self) -> list[str]:
+        """The services whose logs are everybody's to read, as the file labels them."""
+        return [
+            name
+            for name, service in self.services().items()
+            if service["labels"]["firedrill.logs"] == "shown" and name not in self.left_out
+        ]
+
     def log(self, service: str) -> str:
         """What a service's container has printed."""
         return self.compose("logs", "--no-log-prefix", "--no-color", service)
@@ -172,6 +182,28 @@ class ComposeLab:
         lines = docker("stats", "--no-stream", "--no-trunc", "--format", "{{.ID}} {{.MemUsage}}", *ids)
         used = (line.split()[:2] for line in lines.splitlines())
         return {names[one]: _bytes(text) / MIB for one, text in used}
+
+
+@contextmanager
+def standing(name: str, *, subnet: str, **environment: str) -> Iterator[ComposeLab]:
+    """The whole lab as a project of this name, without what an earlier one has left, and taken down again.
+
+    Skips the test where there is no engine, or no image.
+    """
+    missing = why_no_engine()
+    if missing:
+        pytest.skip(f"needs a Docker engine with compose: {missing}")
+    if not docker("image", "ls", "-q", "firedrill").strip():
+        pytest.skip("needs the image: docker compose build")
+    lab = ComposeLab(name, subnet=subnet, environment=environment)
+    lab.down()
+    try:
+        took_s = lab.up()
+        print(f"\nup --wait: {took_s:.1f} s; no image, left out: {', '.join(lab.left_out) or 'nothing'}")
+        yield lab
+    finally:
+        lab.down()
+    assert not lab.left_behind()
 
 
 def port_variables() -> list[str]:

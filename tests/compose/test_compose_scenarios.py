@@ -1,10 +1,6 @@
 """Each scenario through real Prometheus and Alertmanager to a page; containers that die on the way."""
 
-import os
-import subprocess
-import sys
 import threading
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,84 +8,24 @@ from typing import Any
 import httpx
 import pytest
 
-from embedded.environment import settings
-from lab.batch import Exam, Terms, sit
-from lab.exam_client import ExamClient
 from monitoring.grafana import check
-from scenarios.model import Scenario, load_all
-from tests.compose.engine import EXAMINER_TOKEN, PROJECT, ComposeLab, port_variables, wait_for
+from scenarios.model import load_all
+from tests.compose.engine import ComposeLab, wait_for
+from tests.compose.playing import (
+    HOLD_S,
+    PAGED_WITHIN_S,
+    PHASE,
+    PLAYED_BY_THE_EXAM,
+    firing,
+    is_paged,
+    is_quiet,
+    is_somebody_paged,
+    play,
+    told,
+)
 from tests.storm import post_all
 
-PAGED_WITHIN_S = 60
-SOAK_S, HOLD_S = 8, PAGED_WITHIN_S + 5
 SCENARIOS = load_all()
-PLAYED_BY_THE_EXAM = "payment-dns"
-PHASE = "SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1"
-
-
-def is_paged(lab: ComposeLab, *, service: str, severity: str = "critical") -> bool:
-    """Whether an incident of a service is open, assigned, and its page accepted for delivery."""
-    found = [
-        incident
-        for incident in lab.incidents()
-        if (incident["service"], incident["severity"]) == (service, severity)
-        and incident["status"] == "open"
-        and incident["assigned_to"]
-    ]
-    if not found:
-        return False
-    sent = lab.get("notification-service", "/api/v1/notifications")["items"]
-    return any(page["incident_id"] == found[0]["id"] for page in sent)
-
-
-def is_somebody_paged(lab: ComposeLab, scenario: Scenario) -> bool:
-    """Whether one of a scenario's symptoms, which are all critical or high, has called somebody."""
-    return any(
-        is_paged(lab, service=one.service, severity=one.severity)
-        for one in scenario.expected_alerts
-        if one.severity in ("critical", "high")
-    )
-
-
-def play(lab: ComposeLab, scenario: str) -> None:
-    """Begin a scenario, and return when its fault is there."""
-    lab.resolve_all()
-    lab.up(
-        "schedule",
-        SCENARIO=scenario,
-        SCENARIO_SOAK_S=str(SOAK_S),
-        SCENARIO_HOLD_S=str(HOLD_S),
-        SCENARIO_REST_S="600",
-    )
-    wait_for(lambda: lab.psql(PHASE) == "hold", within_s=SOAK_S + 20, what="the fault is there")
-
-
-def firing(lab: ComposeLab) -> set[tuple[str, str]]:
-    """The alerts that fire in Prometheus: name and service."""
-    alerts = lab.get("prometheus", "/api/v1/alerts")["data"]["alerts"]
-    return {
-        (alert["labels"]["alertname"], alert["labels"]["service"])
-        for alert in alerts
-        if alert["state"] == "firing"
-    }
-
-
-def is_quiet(lab: ComposeLab) -> bool:
-    return not firing(lab)
-
-
-def told(lab: ComposeLab, *words: str, folder: Path) -> str:
-    """What the command ``lab`` prints on this machine, as an examiner with the lab's ``.env`` runs it."""
-    ran = subprocess.run(
-        [sys.executable, "-P", "-m", "lab", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=PROJECT,
-        env={**os.environ, **lab.environment, "LAB_DIR": str(folder)},
-    )
-    assert ran.returncode == 0, f"lab {' '.join(words)}\n{ran.stdout}\n{ran.stderr}"
-    return ran.stdout
 
 
 def pays(lab: ComposeLab) -> bool:
@@ -104,36 +40,6 @@ def _quiet_again(lab: ComposeLab) -> Any:
     wait_for(partial(is_quiet, lab), within_s=90, what="no alert fires")
     yield
     lab.up("schedule")
-
-
-@pytest.mark.timeout(600)
-def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
-    lab: ComposeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ports = {name: lab.environment[name] for name in port_variables()}
-    for name, value in {**ports, "LAB_DIR": str(tmp_path)}.items():
-        monkeypatch.setenv(name, value)
-    agent = [sys.executable, "-P", "-m", "exam.agents.reference"]
-    before = {incident["id"] for incident in lab.incidents()}
-    terms = Terms(agent, "reference", minutes=8, soak_s=10, is_open=True)
-
-    with closing(ExamClient(settings(ports), url=lab.url("exam"), token=EXAMINER_TOKEN)) as examiner:
-        result = sit(examiner, Exam(PLAYED_BY_THE_EXAM, 1), terms=terms, logs=tmp_path)
-
-    said = (tmp_path / f"{result.run}.log").read_text()
-    assert (result.state, result.ended_by, result.agent_exit) == ("graded", "submitted", 0), said
-    detected_s = result.times["detect_s"]
-    assert result.points is not None
-    assert result.points >= 90, (result, said)
-    assert detected_s is not None
-    assert detected_s <= PAGED_WITHIN_S
-    expected = {(alert.service, alert.severity) for alert in SCENARIOS[PLAYED_BY_THE_EXAM].expected_alerts}
-    opened = {(i["service"], i["severity"]) for i in lab.incidents() if i["id"] not in before}
-    assert opened <= expected
-    print(f"\nexam: {result.points} points, detected after {detected_s:.0f} s, {result.took_s:.0f} s in all")
-    told(lab, "export", result.run, "-o", str(tmp_path), folder=tmp_path)
-    for name, lines in (("metrics", 10), ("logs", 100), ("traces", 100)):
-        assert (tmp_path / result.run / f"{name}.csv").read_text().count("\n") > lines, name
 
 
 def test_the_candidates_commands_find_the_lab_in_containers(lab: ComposeLab, tmp_path: Path) -> None:
