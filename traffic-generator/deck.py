@@ -214,7 +214,7 @@ def _transactions_page(rng: random.Random) -> Request:
 
 
 def _ordinary_customers(rng: random.Random) -> Iterator[int]:
-    """The ordinary customers in ever new orders, each as often as the others.
+    """The ordinary customers in ever new orders, in each hundred one as often as the other, or once more.
 
     So what goes wrong for one of them goes wrong for the same share of all requests, whatever the seed.
     """

@@ -11,7 +11,7 @@ from services.alert_ingestion.correlation import Outcome, Raced
 from services.alert_ingestion.openings import Openings
 from services.alert_ingestion.store import Alerts
 from services.common.errors import TooManyRequests, Unprocessable
-from services.common.group_commit import DATABASE_AWAY, GroupCommit
+from services.common.group_commit import GroupCommit
 
 BATCH_LIMIT = 250
 
@@ -24,7 +24,7 @@ class Intake:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._commits: GroupCommit[Arrival, Outcome] = GroupCommit(
-            alerts.record, limit=BATCH_LIMIT, away=(*DATABASE_AWAY, Raced)
+            alerts.record, limit=BATCH_LIMIT, away=(Raced,)
         )
         metrics.in_flight.set_function(lambda: self._in_flight)
 

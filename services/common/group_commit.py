@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from anyio import to_thread
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from services.common.errors import Unavailable
 
-DATABASE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeoutError)
+_OF_AN_ITEM = (DataError, IntegrityError)
+"""What the database says of a value; whatever else it says holds for every item."""
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -25,9 +25,9 @@ class GroupCommit(Generic[Item, Outcome]):
     """Writes what is submitted, in batches of ``limit`` at most.
 
     ``write`` stores a batch, in a thread, and returns an outcome for each item in their order; when it
-    raises, nothing is stored. An error out of ``away`` concerns the whole batch: it is ``Unavailable`` for
-    everybody. Any other is what one of the items brought: the items are written one by one, and it is
-    raised to that one alone.
+    raises, nothing is stored. What the database says of itself, and an error out of ``away``, is
+    ``Unavailable`` for everybody in the batch. Any other error is what one of the items brought: they are
+    written one by one, and it is raised to that one alone.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class GroupCommit(Generic[Item, Outcome]):
         write: Callable[[Sequence[Item]], Sequence[Outcome]],
         *,
         limit: int,
-        away: tuple[type[Exception], ...] = DATABASE_AWAY,
+        away: tuple[type[Exception], ...] = (),
     ) -> None:
         self._write_all = write
         self._limit = limit
@@ -68,23 +68,40 @@ class GroupCommit(Generic[Item, Outcome]):
                 self._arrived.clear()
             await self._write(batch)
 
-    async def _write(self, batch: Sequence[tuple[Item, "asyncio.Future[Outcome]"]]) -> None:
+    async def _write(self, batch: Sequence[tuple[Item, "asyncio.Future[Outcome]"]]) -> Unavailable | None:
+        """Write a batch and answer everybody in it; what keeps the database from taking any item at all."""
         try:
             outcomes = await to_thread.run_sync(self._write_all, [item for item, _ in batch])
-        except self._away as error:
-            said = str(error).partition("\n")[0] or type(error).__name__
-            _fail(batch, Unavailable(f"database: {said}"))
-        except Exception as error:  # noqa: BLE001 - it is one caller's, and the next batch goes on
+        except Exception as error:  # noqa: BLE001 - whoever's it is gets it, and the next batch goes on
+            if self._concerns_all(error):
+                refusal = Unavailable(f"database: {str(error).partition(chr(10))[0] or type(error).__name__}")
+                _fail(batch, refusal)
+                return refusal
             if len(batch) == 1:
                 _fail(batch, error)
-                return
-            for one in batch:
-                await self._write([one])
-        else:
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                # Who asked may be gone; what it brought is stored all the same.
-                if not future.done():
-                    future.set_result(outcome)
+                return None
+            return await self._write_each(batch)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            # Who asked may be gone; what it brought is stored all the same.
+            if not future.done():
+                future.set_result(outcome)
+        return None
+
+    async def _write_each(
+        self, batch: Sequence[tuple[Item, "asyncio.Future[Outcome]"]]
+    ) -> Unavailable | None:
+        for done, one in enumerate(batch, start=1):
+            refusal = await self._write([one])
+            if refusal is not None:
+                # All others wait behind these: nobody waits for the same refusal once more for each of them.
+                _fail(batch[done:], refusal)
+                return refusal
+        return None
+
+    def _concerns_all(self, error: Exception) -> bool:
+        if isinstance(error, SQLAlchemyError):
+            return not isinstance(error, _OF_AN_ITEM)
+        return isinstance(error, self._away)
 
 
 def _fail(batch: Sequence[tuple[Item, "asyncio.Future[Outcome]"]], error: Exception) -> None:

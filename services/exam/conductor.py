@@ -59,8 +59,9 @@ class Conductor:
             return self._advance(row, scenario)
         except (AccessError, AdminError, ServiceError) as error:
             return f"{type(error).__name__}: {error}"
-        except SQLAlchemyError:
-            raise
+        except SQLAlchemyError as error:
+            # Away, it will not take this down either; whatever else it says the examiner must see.
+            return f"database: {str(error).partition(chr(10))[0]}"[:2000]
         except Exception as error:
             # An error of our own: the examiner must see that the run stands still, and why.
             self._runs.keep(row.id, trouble=f"{type(error).__name__}: {error}"[:2000])

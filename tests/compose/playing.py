@@ -39,14 +39,14 @@ def is_somebody_paged(lab: ComposeLab, scenario: Scenario) -> bool:
     )
 
 
-def play(lab: ComposeLab, scenario: str) -> None:
+def play(lab: ComposeLab, scenario: str, *, hold_s: int = HOLD_S) -> None:
     """Begin a scenario, and return when its fault is there."""
     lab.resolve_all()
     lab.up(
         "schedule",
         SCENARIO=scenario,
         SCENARIO_SOAK_S=str(SOAK_S),
-        SCENARIO_HOLD_S=str(HOLD_S),
+        SCENARIO_HOLD_S=str(hold_s),
         SCENARIO_REST_S="600",
     )
     wait_for(lambda: lab.psql(PHASE) == "hold", within_s=SOAK_S + 20, what="the fault is there")

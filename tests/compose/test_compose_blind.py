@@ -26,6 +26,7 @@ from tests.lab import Lab
 from tests.leaks import everything, leaks
 
 PLAYED_BY_THE_SCHEDULE = "inventory-timeout"
+LOOK_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_an_exam_is_sat_with_the_candidates_tools_and_graded(
 
 def test_nothing_names_a_fault_wherever_a_candidate_looks(blind_lab: ComposeLab, tmp_path: Path) -> None:
     lab, scenario = blind_lab, load_all()[PLAYED_BY_THE_SCHEDULE]
-    play(lab, scenario.name)
+    play(lab, scenario.name, hold_s=PAGED_WITHIN_S + LOOK_S)
     wait_for(partial(is_somebody_paged, lab, scenario), within_s=PAGED_WITHIN_S, what="somebody is paged")
 
     ports = {name: lab.port(name) for name in port_variables()}

@@ -62,17 +62,6 @@ def test_the_candidates_commands_find_the_lab_in_containers(lab: ComposeLab, tmp
     assert {words: text for words, text in said.items() if answers[words] not in text} == {}
 
 
-def test_a_person_breaks_the_lab_by_hand_and_puts_it_back(lab: ComposeLab, tmp_path: Path) -> None:
-    started = told(lab, "scenario", "start", PLAYED_BY_THE_EXAM, folder=tmp_path)
-    wait_for(lambda: not pays(lab), within_s=10, what="payments fail")
-
-    stopped = told(lab, "scenario", "stop", folder=tmp_path)
-
-    assert PLAYED_BY_THE_EXAM in started
-    assert "the lab is as before" in stopped
-    wait_for(partial(pays, lab), within_s=10, what="payments succeed")
-
-
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != PLAYED_BY_THE_EXAM])
 def test_a_scenario_pages_within_a_minute_opens_no_other_incident_and_resolves(
     lab: ComposeLab, name: str
@@ -172,3 +161,14 @@ def test_the_shop_works_again_after_postgres_was_killed(lab: ComposeLab) -> None
     lab.up()
 
     wait_for(lambda: lab.get("gateway", "/api/users/profile/1")["id"] == 1, within_s=30, what="profiles")
+
+
+def test_a_person_breaks_the_lab_by_hand_and_puts_it_back(lab: ComposeLab, tmp_path: Path) -> None:
+    started = told(lab, "scenario", "start", PLAYED_BY_THE_EXAM, folder=tmp_path)
+    wait_for(lambda: not pays(lab), within_s=10, what="payments fail")
+
+    stopped = told(lab, "scenario", "stop", folder=tmp_path)
+
+    assert PLAYED_BY_THE_EXAM in started
+    assert "the lab is as before" in stopped
+    wait_for(partial(pays, lab), within_s=10, what="payments succeed")

@@ -72,6 +72,15 @@ def test_every_hundred_has_exactly_its_shares(seed: int, index: int) -> None:
 
 @given(seed=SEEDS, index=INDEXES)
 @settings(max_examples=50, deadline=None)
+def test_in_every_hundred_the_ordinary_customers_pay_equally_often(seed: int, index: int) -> None:
+    paid = Counter(customer(payment) for payment in of_route(hundred(seed, index), "/api/payment"))
+
+    counts = [paid[one] for one in ORDINARY_CUSTOMERS]
+    assert max(counts) - min(counts) <= 1
+
+
+@given(seed=SEEDS, index=INDEXES)
+@settings(max_examples=50, deadline=None)
 def test_every_hundred_has_one_unknown_user_and_one_payment_without_funds(seed: int, index: int) -> None:
     requests = hundred(seed, index)
 

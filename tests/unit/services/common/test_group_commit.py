@@ -3,7 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
-from sqlalchemy.exc import DataError, OperationalError
+import pytest
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from services.common.errors import Unavailable
 from services.common.group_commit import GroupCommit
@@ -12,16 +20,17 @@ POISON = -1
 
 
 class Paper:
-    """Doubles what it is given; takes no poison, and nothing at all while it is away."""
+    """Doubles what it is given; takes no poison, and nothing at all from write number ``away_from`` on."""
 
-    def __init__(self, *, is_away: bool = False) -> None:
+    def __init__(self, *, away_from: int | None = None, away: type[DBAPIError] = OperationalError) -> None:
         self.batches: list[list[int]] = []
-        self._is_away = is_away
+        self._away_from = away_from
+        self._away = away
 
     def write(self, batch: Sequence[int]) -> list[int]:
         self.batches.append(list(batch))
-        if self._is_away:
-            raise OperationalError("INSERT", {}, Exception("server closed the connection\nunexpectedly"))
+        if self._away_from is not None and len(self.batches) >= self._away_from:
+            raise self._away("INSERT", {}, Exception("server closed the connection\nunexpectedly"))
         if POISON in batch:
             raise DataError("INSERT", {}, Exception("unsupported Unicode escape sequence"))
         return [2 * item for item in batch]
@@ -50,8 +59,9 @@ def test_what_one_brought_is_raised_to_that_one_alone() -> None:
     assert isinstance(outcomes[1], DataError)
 
 
-def test_a_database_that_is_away_is_asked_once_for_all() -> None:
-    paper = Paper(is_away=True)
+@pytest.mark.parametrize("away", [OperationalError, InterfaceError, InternalError, ProgrammingError])
+def test_a_database_that_takes_nothing_is_asked_once_for_all(away: type[DBAPIError]) -> None:
+    paper = Paper(away_from=1, away=away)
 
     outcomes = written(paper, 1, 2, 3)
 
@@ -60,6 +70,16 @@ def test_a_database_that_is_away_is_asked_once_for_all() -> None:
     assert "server closed the connection" in outcomes[0].detail
     assert "\n" not in outcomes[0].detail
     assert paper.batches == [[1, 2, 3]]
+
+
+def test_a_database_that_goes_away_while_the_one_is_looked_for_is_asked_no_more() -> None:
+    paper = Paper(away_from=3)
+
+    outcomes = written(paper, 1, POISON, 3, 4)
+
+    assert outcomes[0] == 2
+    assert [type(one) for one in outcomes[1:]] == [Unavailable] * 3
+    assert paper.batches == [[1, POISON, 3, 4], [1], [POISON]]
 
 
 def test_who_went_away_has_its_item_written_and_holds_nobody_up() -> None:
