@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from typing import Annotated, Any, Generic, Optional, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Generic, Optional, TypeVar, Union, get_args, get_origin
 
 import structlog
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError, create_model
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -220,12 +221,40 @@ class OperatorSettings(Generic[S]):
             raise Unavailable(f"the change could not be recorded, so it was not made: {error}") from error
 
 
+def _a_number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("a number, without quotes")
+    return value
+
+
+def _a_truth_value(value: object) -> object:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError("true or false, without quotes")
+    return value
+
+
+_TYPED: dict[object, list[BeforeValidator]] = {
+    bool: [BeforeValidator(_a_truth_value)],
+    int: [BeforeValidator(_a_number)],
+    float: [BeforeValidator(_a_number)],
+}
+"""A body in JSON has types of its own, and true is no number there; what the environment says has none."""
+
+
+def _typed(annotation: Any) -> list[BeforeValidator]:
+    """What a value of this type, or of this type and null, must be in a body."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    types = get_args(annotation) if is_union else (annotation,)
+    return next((_TYPED[one] for one in types if one in _TYPED), [])
+
+
 def patch_model(model: type[OperatorModel]) -> type[BaseModel]:
     """The body of ``PATCH /ops/settings``: every field of ``model``, optional and nullable."""
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         # What the value must be holds for a value, not for the null that takes it back.
-        checked = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        metadata = [*_typed(field.annotation), *field.metadata]
+        checked = Annotated[field.annotation, *metadata] if metadata else field.annotation
         optional = copy(field)
         optional.default, optional.metadata = None, []
         fields[name] = (Optional[checked], optional)  # noqa: UP045 (a runtime type)

@@ -231,6 +231,10 @@ def test_every_change_of_a_setting_is_audited(shop: Shop, lab_database: LabDatab
     [
         {"pool_size": 0},
         {"pool_size": "many"},
+        {"pool_size": "5"},
+        {"pool_size": True},
+        {"cache": 1},
+        {"cache": "off"},
         {"no_such_setting": 1},
         {"release": "fffffff"},
         {"pool_size": 5, "query_timeout_ms": -1},
