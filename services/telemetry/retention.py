@@ -1,20 +1,15 @@
 """Keeping it bounded: what is too old or too much is removed, the oldest first."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-import structlog
 from anyio import to_thread
 from sqlalchemy import ColumnElement, Table, delete, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.database import Database
+from services.common.poller import Poller
 from services.telemetry import metrics
 from services.telemetry.tables import BOUNDED, spans, traces
-
-log = structlog.get_logger()
 
 
 class Retention:
@@ -27,28 +22,18 @@ class Retention:
         self._database = database
         self._max_age = max_age
         self._max_rows = max_rows
-        self._interval_s = interval_s
+        self._enforcing = Poller("retention", self._enforce_all, every_s=interval_s)
 
     def enforce(self) -> dict[str, int]:
         """Remove what is out of bounds; how many rows of each table went. Raises SQLAlchemy's errors."""
         return {table.name: self._enforce_on(table) for table in BOUNDED}
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Enforce it every ``interval_s`` seconds while the block lasts, whatever the database does."""
-        task = asyncio.create_task(self._keep_enforcing())
-        try:
-            yield
-        finally:
-            task.cancel()
+        return self._enforcing.running()
 
-    async def _keep_enforcing(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval_s)
-            try:
-                await to_thread.run_sync(self.enforce)
-            except SQLAlchemyError as error:
-                log.warning("retention.failed", error=str(error).partition("\n")[0])
+    async def _enforce_all(self) -> None:
+        await to_thread.run_sync(self.enforce)
 
     def _enforce_on(self, table: Table) -> int:
         received_at = table.c.received_at
