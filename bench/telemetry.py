@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,24 +133,45 @@ def _signal() -> dict[str, object]:
 
 def _stopped_receiver(telemetry: Running, profile: Running) -> list[Figure]:
     """p99 of a cached read of the profile service, which ships everything, as a ratio."""
-    latencies_ms: dict[bool, list[float]] = {False: [], True: []}
-    asyncio.run(_read(profile.url, for_s=SETTLE_S))
-    for _ in range(ROUNDS):
-        for is_stopped in (False, True):
-            telemetry.handle.send_signal(signal.SIGSTOP if is_stopped else signal.SIGCONT)
-            try:
-                # Until what the round before has left behind is shipped, or the queues begin to fill.
-                asyncio.run(_read(profile.url, for_s=SETTLE_S))
-                latencies_ms[is_stopped] += asyncio.run(_read(profile.url, for_s=ROUND_S))
-            finally:
-                telemetry.handle.send_signal(signal.SIGCONT)
-    well, stopped = (statistics.quantiles(latencies_ms[which], n=100)[98] for which in (False, True))
-    medians = [statistics.median(latencies_ms[which]) for which in (False, True)]
+
+    def stop(is_stopped: bool) -> None:
+        telemetry.handle.send_signal(signal.SIGSTOP if is_stopped else signal.SIGCONT)
+
+    well, away = reads_without_receiver(stop, profile.url, rounds=ROUNDS, round_s=ROUND_S, settle_s=SETTLE_S)
     print(
-        f"  p99 of a read: receiver well {well:.2f} ms, stopped {stopped:.2f} ms;"
-        f" p50 {medians[0]:.2f} and {medians[1]:.2f} ms"
+        f"  p99 of a read: receiver well {p99(well):.2f} ms, stopped {p99(away):.2f} ms;"
+        f" p50 {statistics.median(well):.2f} and {statistics.median(away):.2f} ms"
     )
-    return [Figure("p99 of a read, receiver stopped to running", stopped / well, 1.2, "times")]
+    return [Figure("p99 of a read, receiver stopped to running", p99(away) / p99(well), 1.2, "times")]
+
+
+def reads_without_receiver(
+    take_away: Callable[[bool], None], url: str, *, rounds: int, round_s: float, settle_s: float
+) -> tuple[list[float], list[float]]:
+    """Cached reads of the profile service at ``url``, in ms: with its receiver of telemetry, and without.
+
+    ``take_away(True)`` takes the receiver away, ``take_away(False)`` brings it back. Rounds of both take
+    turns, so that what else the machine does falls on both.
+    """
+    latencies_ms: dict[bool, list[float]] = {False: [], True: []}
+    asyncio.run(_read(url, for_s=settle_s))
+    for _ in range(rounds):
+        for is_away in (False, True):
+            try:
+                if is_away:
+                    take_away(True)
+                # Until what the round before has left behind is shipped, or the queues begin to fill.
+                asyncio.run(_read(url, for_s=settle_s))
+                latencies_ms[is_away] += asyncio.run(_read(url, for_s=round_s))
+            finally:
+                if is_away:
+                    take_away(False)
+    return latencies_ms[False], latencies_ms[True]
+
+
+def p99(values: list[float]) -> float:
+    """The 99th percentile."""
+    return statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
 async def _read(url: str, *, for_s: float) -> list[float]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from pydantic import JsonValue
+from sqlalchemy.engine import make_url
 
 from scenarios.model import Scenario
 from services.common.errors import Conflict, Unprocessable
@@ -101,6 +102,13 @@ class Office:
             )
         if self._settings.lab_admin_token is None:
             raise Conflict("a blind lab needs LAB_ADMIN_TOKEN, or nothing in it can be broken")
+        login = make_url(self._settings.database_url)
+        if login.password == login.username:
+            raise Conflict(
+                "everybody knows the examiner's database password, and with it the truth can be read: have "
+                "an .env with random passwords (`make up` writes one where there is none) and a lab started "
+                "anew with it (`make down`, `make up`), or have an open run (`--open`)"
+            )
 
 
 def drawn(seed: int, names: list[str]) -> str:

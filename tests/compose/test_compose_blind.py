@@ -32,9 +32,8 @@ LOOK_S = 90
 @pytest.fixture(scope="module")
 def blind_lab() -> Iterator[ComposeLab]:
     """A blind lab that nothing was played on before."""
-    with standing(
-        "firedrill-test-blind", subnet="172.30.79", LAB_BLIND="true", LAB_ADMIN_TOKEN="admin-token-of-tests"
-    ) as lab:
+    secrets = {"LAB_ADMIN_TOKEN": "admin-token-of-tests", "EXAMINER_DB_PASSWORD": "password-of-tests"}
+    with standing("firedrill-test-blind", subnet="172.30.79", LAB_BLIND="true", **secrets) as lab:
         yield lab
 
 

@@ -253,6 +253,15 @@ def test_a_blind_run_needs_a_blind_lab(bare_exam: Exam) -> None:
     assert "LAB_BLIND=true" in refused.json()["detail"]
 
 
+def test_a_blind_run_needs_a_password_that_not_everybody_knows(shop: Shop) -> None:
+    blind = {**TOKEN, "LAB_BLIND": "true", "LAB_ADMIN_TOKEN": "the-lab's-own"}
+
+    refused = Exam(shop.start("exam", **blind).url).create("quiet-night", open=False).steer("start")
+
+    assert refused.status_code == 409
+    assert "the examiner's database password" in refused.json()["detail"]
+
+
 def test_nothing_that_a_candidate_may_ask_names_the_scenario_or_its_mode(shop: Shop, exam: Exam) -> None:
     sitting = injected(exam.begin("payment-dns"))
     seen = [sitting.my("GET", path).text for path in ("time", "hints", "submissions")]

@@ -1,11 +1,18 @@
 """One failed checkout, followed by its trace id through all that the lab's own telemetry holds of it."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
+from bench.telemetry import p99, reads_without_receiver
 from tests.conftest import Shop
 
 ROUTE = "POST /checkout/order-timeout"
+AT_MOST = 1.2
+ATTEMPTS = 3
 WAY = ("gateway", "payment", "inventory")
 
 
@@ -73,3 +80,38 @@ def test_one_trace_id_runs_through_all_that_a_failed_checkout_leaves(
     [event] = ask(f"errors/{errors()['payment']['group_id']}")["events"]
     assert event["trace_id"] == event["tags"]["request_id"] == trace_id
     assert event["stacktrace"][-1]["module"].startswith("services.")
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["hanging", "killed"])
+def test_a_receiver_that_is_away_costs_a_reader_nothing(
+    shop: Shop, is_killed: bool, eventually: Callable[..., None]
+) -> None:
+    """Side by side with a receiver that is there; a noisy neighbour spoils a percentile, but not three."""
+    url = shop.start("telemetry").url
+    shipping = {
+        "SENTRY_DSN": f"{url.replace('://', '://lab@')}/1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "PRODSENTINEL_URL": url,
+    }
+    profile = shop.start("profile", **shipping)
+
+    def take_away(is_away: bool) -> None:
+        pid = shop["telemetry"].process.pid
+        assert pid is not None
+        if not is_killed:
+            os.kill(pid, signal.SIGSTOP if is_away else signal.SIGCONT)
+        elif is_away:
+            os.kill(pid, signal.SIGKILL)
+        else:
+            shop.restart("telemetry")
+
+    ratios = []
+    while len(ratios) < ATTEMPTS and (not ratios or min(ratios) > AT_MOST):
+        well, away = reads_without_receiver(take_away, profile.url, rounds=3, round_s=4, settle_s=1)
+        ratios.append(p99(away) / p99(well))
+
+    assert min(ratios) <= AT_MOST, ratios
+    # And it is true that everything is shipped.
+    query = {"service": "profile", "limit": 1}
+    eventually(lambda: shop["telemetry"].client.get("/api/v1/logs", params=query).json()["items"])
+    eventually(lambda: shop["telemetry"].client.get("/api/v1/traces", params=query).json()["items"])
