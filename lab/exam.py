@@ -6,6 +6,7 @@ file ``examiner.token`` in ``LAB_DIR``; the candidate's is ``FIREDRILL_TOKEN`` o
 """
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Run an exam: start and watch it, or sit it.", no_args_is_help=True)
 
 POLL_S = 0.5
+RANDOM = "random"
 RunArgument = Annotated[
     str | None, typer.Argument(help="The run's id, or its beginning; the newest if left out.")
 ]
@@ -31,7 +33,10 @@ def start(
     scenario: Annotated[str, typer.Argument(help="A scenario's name, or random: drawn by the seed.")],
     candidate: Annotated[str, typer.Option(help="Who sits the exam.")],
     minutes: Annotated[float, typer.Option(min=0.1, help="How much time there is.")] = 45,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same incident.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="The same seed, the same incident; 1 if left out, and drawn for random."),
+    ] = None,
     soak: Annotated[float | None, typer.Option(min=0, help="Healthy seconds before the fault.")] = None,
     open_run: Annotated[bool, typer.Option("--open", help="The lab need not be blind.")] = False,
 ) -> None:
@@ -39,6 +44,9 @@ def start(
     from lab.exam_client import examiner
 
     client = examiner()
+    is_sealed = scenario == RANDOM and seed is None
+    if seed is None:
+        seed = secrets.randbelow(2**31) if is_sealed else 1
     wanted = {
         "scenario": scenario,
         "candidate": candidate,
@@ -56,7 +64,8 @@ def start(
     kept = client.keep_for_candidate(run["id"], run["token"])
     _wait_for_start(client, run["id"])
     # What random drew stays sealed: who starts a run may be the one who sits it.
-    typer.echo(f"run        {run['id']}  (scenario {scenario}, seed {seed})")
+    told = "seed sealed until the report" if is_sealed else f"seed {seed}"
+    typer.echo(f"run        {run['id']}  (scenario {scenario}, {told})")
     typer.echo(f"candidate  {candidate}: {minutes:g} minutes from now")
     typer.echo(f"token      {run['token']}")
     typer.echo(f"on this machine the candidate needs no token: `lab exam brief` ({kept})")
@@ -286,7 +295,12 @@ def submit(
     from lab.exam_client import candidate, read_diagnosis
 
     made = candidate().post("/my/submissions", {"diagnosis": read_diagnosis(file), "final": final})
-    typer.echo(f"diagnosis {made['number']} is handed in" + ("; the run is over" if final else ""))
+    said = (
+        "the run is over, and is graded now"
+        if final
+        else "it counts when time is up; --final ends the run now"
+    )
+    typer.echo(f"diagnosis {made['number']} is handed in: {said}")
 
 
 def _wait_for_start(client: "ExamClient", run_id: str) -> None:

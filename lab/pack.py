@@ -1,6 +1,7 @@
 """``lab pack``: what of the exam's packs is made from the scenarios and the rubric, so as not to drift."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,12 +82,12 @@ def stale(folder: Path = FOLDER) -> list[str]:
 def words(step: Step) -> str:
     """A step of a mitigation as somebody would type it."""
     if step.ops is not None:
-        changes = " ".join(f"{name}={_typed(value)}" for name, value in (step.set or {}).items())
+        changes = " ".join(shlex.quote(f"{name}={_typed(value)}") for name, value in (step.set or {}).items())
         return f"lab ops set {step.ops} {changes}"
     if step.record is not None:
-        ttl = f', "ttl": {step.ttl_s}' if step.ttl_s is not None else ""
+        ttl = f" --ttl-s {step.ttl_s}" if step.ttl_s is not None else ""
         address = "127.0.0.1" if step.address == "fraud" else step.address
-        return f'PUT /ops/records/{step.record} {{"address": "{address}"{ttl}}}'
+        return f"lab ops record {step.record} {address}{ttl}"
     if step.sql is not None:
         return f'lab psql -c "{" ".join(step.sql.split())}"'
     return f"(wait {step.wait_s:g} s)"

@@ -120,18 +120,23 @@ def verify(
 
     wanted = list(known_scenarios()) if names == ["all"] else names
     scenarios, stage, console = [_scenario(name) for name in wanted], _stage(), _console()
-    wrong = 0
+    wrong = untried = 0
     for scenario in scenarios:
         console.print(f"{scenario.name}", style="bold")
         with _said_plainly():
             for proof in Verification(scenario, stage, seed=seed).proofs():
                 mark, style = {True: ("ok", "green"), False: ("WRONG", "red"), None: ("-", "dim")}[proof.ok]
                 wrong += proof.ok is False
+                untried += proof.ok is None
                 console.print(f"  {mark:<6}", style=style, end="")
                 line = f"{proof.what:<52} {proof.took_s:6.1f} s"
                 detail = proof.detail if proof.ok is not True else _short(proof.detail)
                 console.print(f"{line}  {detail}", markup=False, soft_wrap=True)
-    console.print(f"{wrong} not proved" if wrong else "everything proved", style="red" if wrong else "green")
+    left = f", {untried} could not be tried" if untried else ""
+    console.print(
+        f"{wrong} not proved{left}" if wrong else f"everything proved{left}",
+        style="red" if wrong else "green",
+    )
     if wrong:
         raise typer.Exit(1)
 

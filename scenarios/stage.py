@@ -59,10 +59,16 @@ class Stage:
             return cursor.fetchone() is not None
 
     def begin(self, scenario: Scenario) -> None:
-        """Put what is about to be broken on record."""
+        """Put what is about to be broken on record; raises where an exam has begun since it was looked."""
         phase = self._records.begin(scenario, "hold")
         if not self._records.holds(phase):
             raise AccessError("the database does not take the record of what is about to be broken")
+        try:
+            # An exam that begins from now on sees the open phase, and waits.
+            self.require_no_exam()
+        except AccessError:
+            self.end()
+            raise
 
     def end(self) -> None:
         """No open phase is on record any more."""

@@ -1,7 +1,7 @@
 """The journal of a run, put together from everywhere."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from scenarios.model import NO_FAULT, Scenario
@@ -120,17 +120,29 @@ class Compiler:
             paths=[route.partition(" ")[2] for route in scenario.truth.affected],
             relations=bears.relations,
             metrics=bears.metrics,
-            since=_broken_since(row),
+            since=_broken_since(row, is_quiet=scenario.truth.component == NO_FAULT),
             until=submitted.at,
         )
         return self._evidence.check(submitted.diagnosis.evidence, bearing=bearing, statements=ran)
 
 
 def usual(row: RunRow, probes: Sequence[Probe]) -> dict[str, RouteBaseline]:
-    """How each route was before the fault; where no probe came before it, as the check at the start found."""
+    """How each route was before the fault: as the check at the start found, and the probes until the fault.
+
+    Of the two the better one counts: the minutes before the fault are the candidate's already, and whoever
+    makes them slow must not make the outage usual.
+    """
     checked = {} if row.world is None else row.world["routes"]
     found = {route: RouteBaseline.model_validate(how) for route, how in checked.items()}
-    return {**found, **symptoms.baseline(probes, until=row.injected_at)}
+    probed = symptoms.baseline(probes, until=row.injected_at)
+    return {route: _better(found.get(route), probed.get(route)) for route in {**found, **probed}}
+
+
+def _better(*found: RouteBaseline | None) -> RouteBaseline:
+    known = [one for one in found if one is not None]
+    return RouteBaseline(
+        error_ratio=min(one.error_ratio for one in known), p95_ms=min(one.p95_ms for one in known)
+    )
 
 
 def preferred(kept: Sequence[EvidenceFinding], now: Sequence[EvidenceFinding]) -> list[EvidenceFinding]:
@@ -139,10 +151,10 @@ def preferred(kept: Sequence[EvidenceFinding], now: Sequence[EvidenceFinding]) -
     return [before if before.exists else after for before, after in zip(first, now, strict=True)]
 
 
-def _broken_since(row: RunRow) -> datetime:
-    since = row.injected_at or row.started_at
-    assert since is not None
-    return since
+def _broken_since(row: RunRow, *, is_quiet: bool) -> datetime:
+    """Since when evidence bears: from the fault on, never without one, from the start where there is none."""
+    since = row.started_at if is_quiet else row.injected_at
+    return since or datetime.max.replace(tzinfo=UTC)
 
 
 def _facts(row: RunRow) -> RunFacts:

@@ -27,6 +27,10 @@ _TRACE = text(
     "SELECT services, ended_at, errors, duration_ms, routes FROM telemetry.traces WHERE trace_id = :ref"
 )
 _STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`")
+_TEXT = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+_READ = r"(?:\b(?:from|join|on|update|table|only)|[,(])\s*(?:pg_catalog\.)?{}\b"
+"""A relation where a statement reads or changes it: not as the name of a column, nor in a text."""
+_SELECTED = re.compile(r"""\bservice\s*(=~?)\s*(?:"([^"]*)"|'([^']*)')""")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -101,6 +105,8 @@ class EvidenceChecker:
             return False, False, f"cannot be evaluated: {found}"
         if not found:
             return False, False, "has no value in the time of the run"
+        if not _selects_any(ref, bearing.services):
+            return True, False, "is of services that the fault does not touch"
         names = re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", _STRING.sub("", ref))
         met = next((name for name in names if name.startswith(tuple(bearing.metrics))), None)
         return True, met is not None, f"reads {met}" if met else "reads nothing that shows the fault"
@@ -108,6 +114,19 @@ class EvidenceChecker:
     def _row(self, query: Any, ref: object) -> Any:
         with self._database.transaction() as db:
             return db.execute(query, {"ref": ref}).one_or_none()
+
+
+def _selects_any(expression: str, services: Iterable[str]) -> bool:
+    """Whether an expression that asks for services by name asks for one of these."""
+    chosen = [(operator, double or single) for operator, double, single in _SELECTED.findall(expression)]
+    return not chosen or any(_chooses(*one, service) for one in chosen for service in services)
+
+
+def _chooses(operator: str, value: str, service: str) -> bool:
+    try:
+        return value == service if operator == "=" else re.fullmatch(value, service) is not None
+    except re.error:
+        return False
 
 
 def _of_services(services: Iterable[str], at: datetime, bearing: Bearing) -> tuple[bool, str]:
@@ -131,8 +150,8 @@ def _query(ref: str, bearing: Bearing, statements: Sequence[Event]) -> tuple[boo
         return True, False, f"failed: {ran[-1].detail['error']}"
     if not any(bearing.since <= event.at <= bearing.until for event in ran):
         return True, False, "was not run in the time in which it was broken"
-    read = _normal(_COMMENT.sub(" ", ref)).replace('"', "")
-    met = [name for name in bearing.relations if re.search(rf"\b{re.escape(name.lower())}\b", read)]
+    read = _normal(_TEXT.sub(" ", _COMMENT.sub(" ", ref))).replace('"', "")
+    met = [name for name in bearing.relations if re.search(_READ.format(re.escape(name.lower())), read)]
     return True, bool(met), f"reads {', '.join(met)}" if met else "reads nothing that shows the fault"
 
 

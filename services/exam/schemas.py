@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from services.common.fields import Line, Prose
 from services.common.pages import Page
 from services.exam.diagnosis import Diagnosis
+from services.exam.grading.facts import MACHINES
 from services.exam.journal import EndedBy, Event, Submission
 
 State = Literal["created", "waiting", "soaking", "running", "grading", "graded", "aborted"]
@@ -39,6 +40,13 @@ class NewRun(_Body):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     soak_s: Annotated[float | None, Field(ge=0, le=3600, allow_inf_nan=False)] = None
     open: bool = False
+
+    @field_validator("candidate")
+    @classmethod
+    def _is_no_machine(cls, name: str) -> str:
+        if name in MACHINES:
+            raise ValueError(f"{name} is a part of the lab: what it does is nobody's credit")
+        return name
 
 
 class Extension(_Body):

@@ -87,8 +87,16 @@ class Facts:
 
     @cached_property
     def recovered_at(self) -> datetime | None:
-        """Since when the broken routes are as before, as the examiner's requests say."""
-        return recovered_at(self.affected)
+        """Since when the broken routes are as before, as the examiner's requests say.
+
+        ``None`` where none of them was ever ill, too: who keeps the fault from showing has mended nothing.
+        """
+        return recovered_at(self.affected) if self.was_ill else None
+
+    @property
+    def was_ill(self) -> bool:
+        """Whether the examiner's requests met the fault on any route that it breaks."""
+        return any(route.was_ill for route in self.affected)
 
     @property
     def outage_min(self) -> float:
@@ -99,8 +107,12 @@ class Facts:
         began_at = self.clock.began_at
         return (event for event in self.journal.events if event.kind in kinds and event.at >= began_at)
 
+    def from_the_start(self, *kinds: EventKind) -> Iterator[Event]:
+        """Events of these kinds from the start of the run on: the healthy minutes are the candidate's too."""
+        return (event for event in self.journal.events if event.kind in kinds)
+
     def by_people(self, *kinds: EventKind) -> Iterator[Event]:
-        """The same, of people only."""
+        """Those from the injection on, of people only."""
         return (event for event in self.events(*kinds) if is_person(event.actor))
 
     def first_s(self, *kinds: EventKind) -> float | None:

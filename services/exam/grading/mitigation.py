@@ -1,6 +1,7 @@
 """Mitigation: whether customers are served again, and how long they were not."""
 
-from services.exam.grading.facts import Facts, on_time, scored, share, spell
+from services.exam.grading.facts import Facts, is_person, on_time, scored, share, spell
+from services.exam.grading.harm import changes_something
 from services.exam.grading.rubric import Item
 from services.exam.grading.score import ItemScore
 
@@ -15,6 +16,8 @@ def recovered(facts: Facts, item: Item) -> ItemScore:
     if not facts.journal.final.passed:
         said = "; ".join(f"{check.name}: {check.detail}" for check in failed[:3]) or "see the checks"
         return scored(item, 0, f"The last check failed: {said}.")
+    if not facts.was_ill:
+        return scored(item, 0, "No request met the fault, so there was nothing to mend.")
     since = facts.recovered_at
     if since is None:
         return scored(item, 0, "The broken routes were still failing or slow at the end.")
@@ -55,7 +58,11 @@ def left_alone(facts: Facts, item: Item) -> ItemScore:
         return scored(item, 0, "The diagnosis does not say that nothing is wrong.")
     if not facts.journal.final.passed:
         return scored(item, 0, "The shop was well before, and was not at the end.")
-    changes = list(facts.by_people("setting.changed", "record.changed", "service.restarted"))
+    changes = [
+        event
+        for event in facts.from_the_start("setting.changed", "record.changed", "service.restarted", "sql.run")
+        if is_person(event.actor) and changes_something(event)
+    ]
     if not changes:
         return scored(item, item.points, "Nothing was changed.")
     cost = item["cost"] * len(changes)

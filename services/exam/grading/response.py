@@ -9,6 +9,8 @@ from services.exam.grading.rubric import Item
 from services.exam.grading.score import ItemScore
 
 SEVERITIES = ("low", "medium", "high", "critical")
+MONITORING = "alertmanager"
+"""The source of the alerts that the lab's own monitoring sends."""
 UNDER_WAY = ("in_progress", "resolved")
 
 
@@ -78,7 +80,7 @@ def _by_people(incident: dict[str, Any], *, until: datetime) -> list[dict[str, s
 
 
 def nobody_disturbed(facts: Facts, item: Item) -> ItemScore:
-    """On a quiet night: incidents that a person opened, and pages about none or by a person."""
+    """On a quiet night: incidents that a person opened, by hand or by an alert, and pages about none."""
     if not facts.says_nothing_is_wrong:
         return scored(item, 0, "The diagnosis does not say that nothing is wrong.")
     opened = {str(event.detail.get("incident_id")) for event in facts.by_people("incident.opened")}
@@ -87,11 +89,18 @@ def nobody_disturbed(facts: Facts, item: Item) -> ItemScore:
         for event in facts.events("page.sent")
         if is_person(event.actor) or event.detail.get("incident_id") is None
     }
-    disturbances = opened | paged
+    made_up = {str(one["id"]) for one in facts.journal.incidents if _is_made_up(one)}
+    disturbances = opened | paged | made_up
     if not disturbances:
         return scored(item, item.points, "Nobody was disturbed.")
     cost = item["cost"] * len(disturbances)
     return scored(item, max(0.0, item.points - cost), f"{len(disturbances)} pages or incidents for nothing.")
+
+
+def _is_made_up(incident: dict[str, Any]) -> bool:
+    """Whether an incident came of alerts, and none of them of the lab's own monitoring."""
+    sources = {alert["source"] for alert in incident.get("alerts", [])}
+    return bool(sources) and MONITORING not in sources
 
 
 def severity_of_nothing(facts: Facts, item: Item) -> ItemScore:

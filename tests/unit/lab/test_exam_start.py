@@ -40,7 +40,7 @@ def test_what_random_drew_is_not_told_to_who_starts_it(monkeypatch: pytest.Monke
     told = start(Examiner(state="soaking"), monkeypatch)
 
     assert told.exit_code == 0
-    assert "(scenario random, seed 1)" in told.output
+    assert "(scenario random, seed sealed until the report)" in told.output
     assert "payment-dns" not in told.output
 
 

@@ -114,6 +114,12 @@ def test_an_everyday_log_line_bears_on_it_as_its_request_does(
         (COUNT, -60, False),
         ("SELECT 1 -- payment.transactions", 60, False),
         ("SELECT /* payment.transactions */ 1", 60, False),
+        ("SELECT 'payment.transactions'", 60, False),
+        ("SELECT $$ FROM payment.transactions $$", 60, False),
+        ('SELECT 1 AS "payment.transactions"', 60, False),
+        ("SELECT t.id FROM payment.customers AS c, payment.transactions AS t", 60, True),
+        ("SELECT c.id FROM payment.customers AS c\nJOIN payment.transactions AS t ON true", 60, True),
+        ("CREATE INDEX CONCURRENTLY ON payment.transactions (id)", 60, True),
     ],
 )
 def test_a_query_bears_on_it_that_read_where_it_shows_while_it_was_broken(
@@ -127,7 +133,16 @@ def test_a_query_bears_on_it_that_read_where_it_shows_while_it_was_broken(
 
 
 @pytest.mark.parametrize(
-    ("ref", "bears"), [("rate(http_requests_total[1m])", True), ('up{job="http_request"}', False)]
+    ("ref", "bears"),
+    [
+        ("rate(http_requests_total[1m])", True),
+        ('up{job="http_request"}', False),
+        ('http_requests_total{service="payment"}', True),
+        ('http_requests_total{service=~"payment|fraud"}', True),
+        ('http_requests_total{service="web-ui"}', False),
+        ('http_requests_total{service=~"web-.*"}', False),
+        ('http_requests_total{service=~"("}', False),
+    ],
 )
 def test_a_metric_bears_on_it_by_its_name_and_not_by_what_stands_in_quotes(ref: str, bears: bool) -> None:
     assert found("metric", ref) == (True, bears)

@@ -258,6 +258,13 @@ def test_a_recovery_that_the_last_check_refuses_is_none() -> None:
     assert score.times.mitigate_s is None
 
 
+@every_fault
+def test_who_keeps_the_fault_from_showing_has_mended_nothing(scenario: Scenario) -> None:
+    score = points(scored(scenario, perfect(scenario, mitigated_s=0)))
+
+    assert score["mitigation"] == 0
+
+
 def test_a_recovery_that_does_not_last_is_worth_half() -> None:
     score = points(scored(DNS, perfect(DNS, mitigated_s=590, ended_s=600)))
 
@@ -435,6 +442,8 @@ def test_what_machines_do_is_not_the_candidates() -> None:
         (event(90, "service.restarted", service="payment"), 10),
         (event(90, "incident.opened", incident_id="1"), 5),
         (event(90, "page.sent", "notification-service", incident_id=None, recipient="ana"), 5),
+        (event(90, "sql.run", "candidate", statement="DROP INDEX payment.by_time", error=None), 10),
+        (event(-5, "record.changed", name="fraud-api", old="127.0.0.1", new="127.0.0.2"), 10),
     ],
     ids=lambda one: getattr(one, "kind", ""),
 )
@@ -449,6 +458,24 @@ def test_a_page_that_the_monitoring_sends_on_a_quiet_night_costs_nobody() -> Non
     ]
 
     assert scored(QUIET, perfect(QUIET, more=false_alarm)).points == 100
+
+
+@pytest.mark.parametrize(("source", "lost"), [("api", 5), ("alertmanager", 0)])
+def test_an_alert_that_the_monitoring_did_not_send_disturbs_somebody_on_a_quiet_night(
+    source: str, lost: float
+) -> None:
+    incident = {"id": "1", "timeline": [], "alerts": [{"source": source, "labels": {}}]}
+
+    assert scored(QUIET, perfect(QUIET, incidents=[incident])).points == 100 - lost
+
+
+def test_looking_into_the_database_changes_nothing_on_a_quiet_night() -> None:
+    looked = [
+        event(90, "sql.run", "candidate", statement="SELECT count(*) FROM pg_stat_activity", error=None),
+        event(95, "sql.run", "candidate", statement="DROP INDEX payment.by_time", error="must be owner"),
+    ]
+
+    assert scored(QUIET, perfect(QUIET, more=looked)).points == 100
 
 
 def test_a_quiet_night_gives_nothing_to_who_finds_a_fault() -> None:
@@ -489,6 +516,17 @@ def test_harmful_actions_of_two_kinds_cost_more_than_safety_can_bring() -> None:
     ]
 
     assert points(scored(DNS, perfect(DNS, more=more)))["safety"] == 0
+
+
+@every_fault
+@pytest.mark.parametrize("at_s", [-10, 100])
+def test_payments_without_a_fraud_check_do_harm_in_every_scenario_and_at_any_time(
+    scenario: Scenario, at_s: float
+) -> None:
+    off = {"service": "payment", "setting": "fraud_policy", "old": "enforce", "new": "off"}
+    run = perfect(scenario, more=[event(at_s, "setting.changed", **off)])
+
+    assert points(scored(scenario, run))["no_harmful_action"] == 1
 
 
 def test_what_the_lab_itself_sets_is_nobodys_harm() -> None:
