@@ -18,11 +18,13 @@ from rich.table import Table
 
 from embedded import ROOT
 from embedded.errors import LabError
-from lab.exam_client import OVER, ExamClient, abort_unless_over, get_patiently
+from lab.exam_client import OVER, ExamClient, abort_unless_over, get_patiently, post_patiently
 from lab.scenario import known_scenarios
 
 POLL_S = 1.0
 END_WITHIN_S = 5.0
+FAILED = "failed"
+"""The state of an exam that could not be held."""
 ALL = "all"
 NOT_FOR_AGENTS = frozenset({"EXAMINER_TOKEN", "LAB_ADMIN_TOKEN", "DATABASE_URL", "EXAM_DATABASE_URL"})
 """What would open another door than the candidate's; passwords of others are left out as well."""
@@ -91,13 +93,22 @@ def _seeds(text: str) -> list[int]:
 def run_batch(
     examiner: ExamClient, wanted: Sequence[Exam], *, terms: Terms, output: IO[str], logs: Path
 ) -> list[Result]:
-    """Run them all, a JSON line in ``output`` for each as it ends; the agents' output goes into ``logs``."""
+    """Run them all, a JSON line in ``output`` for each as it ends; the agents' output goes into ``logs``.
+
+    One that fails (the exam is away for long, the lab is another's) is a result, too, and the others go on.
+    """
     console = _console(stderr=True)
     logs.mkdir(parents=True, exist_ok=True)
     results = []
     for number, exam in enumerate(wanted, start=1):
         console.print(f"[{number}/{len(wanted)}] {exam.scenario}, seed {exam.seed} ...", markup=False)
-        result = sit(examiner, exam, terms=terms, logs=logs)
+        try:
+            result = sit(examiner, exam, terms=terms, logs=logs)
+        except LabError as error:
+            console.print(f"    {error}", style="red", markup=False)
+            result = Result(
+                exam.scenario, exam.seed, "", terms.candidate, FAILED, None, None, {}, {}, None, 0.0
+            )
         print(json.dumps(asdict(result)), file=output, flush=True)
         points = "no points" if result.points is None else f"{result.points:g} points"
         console.print(
@@ -167,7 +178,11 @@ def _end(agent: "subprocess.Popen[bytes]") -> int | None:
 
 
 def _wait(examiner: ExamClient, run_id: str, *, until: Iterable[str]) -> dict[str, Any]:
+    said = None
     while (run := get_patiently(examiner, f"/runs/{run_id}"))["state"] not in until:
+        if (trouble := run.get("trouble")) and trouble != said:
+            said = trouble
+            _console(stderr=True).print(f"    waiting: {trouble}", markup=False)
         time.sleep(POLL_S)
     return dict(run)
 
@@ -175,7 +190,7 @@ def _wait(examiner: ExamClient, run_id: str, *, until: Iterable[str]) -> dict[st
 def _result(
     examiner: ExamClient, exam: Exam, run: Mapping[str, Any], *, agent_exit: int | None, took_s: float
 ) -> Result:
-    score = examiner.post(f"/runs/{run['id']}/grade") if run["state"] == "graded" else {}
+    score = post_patiently(examiner, f"/runs/{run['id']}/grade") if run["state"] == "graded" else {}
     return Result(
         scenario=exam.scenario,
         seed=exam.seed,

@@ -105,10 +105,24 @@ def get_patiently(
 
     Raises ``ExamAway`` once it has been away for ``AWAY_AT_MOST_S``.
     """
+    return _patiently(lambda: client.get(path), clock=clock, sleep=sleep)
+
+
+def post_patiently(client: ExamClient, path: str) -> Any:
+    """The same of what changes nothing when it is asked again, such as a grade."""
+    return _patiently(lambda: client.post(path))
+
+
+def _patiently(
+    ask: Callable[[], Any],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Any:
     ends_at_s = clock() + AWAY_AT_MOST_S
     while True:
         try:
-            return client.get(path)
+            return ask()
         except ExamAway:
             if clock() > ends_at_s:
                 raise

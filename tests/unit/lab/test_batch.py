@@ -1,13 +1,14 @@
 """What a batch makes of its options, and what it keeps from an agent."""
 
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded.errors import LabError
-from lab.batch import Exam, Result, Terms, agent_command, exams, show_summary, sit
+from lab.batch import Exam, Result, Terms, agent_command, exams, run_batch, show_summary, sit
 from lab.exam_client import ExamAway
 from scenarios.model import load_all
 
@@ -120,6 +121,25 @@ def test_an_exam_that_restarts_in_the_middle_ends_no_batch(tmp_path: Path) -> No
 
     assert found.state == "graded"
     assert "/runs/r1/abort" not in examiner.asked
+
+
+def test_an_exam_that_fails_ends_no_batch(tmp_path: Path) -> None:
+    written = StringIO()
+    wanted = [Exam("quiet-night", 1), Exam("payment-dns", 1)]
+
+    found = run_batch(
+        Examiner(fails=True),  # type: ignore[arg-type]
+        wanted,
+        terms=terms(),
+        output=written,
+        logs=tmp_path,
+    )
+
+    assert [(one.scenario, one.state, one.points) for one in found] == [
+        ("quiet-night", "failed", None),
+        ("payment-dns", "failed", None),
+    ]
+    assert written.getvalue().count("\n") == 2
 
 
 def test_the_summary_has_a_line_for_each_scenario(capsys: pytest.CaptureFixture[str]) -> None:
