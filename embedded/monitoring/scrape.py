@@ -103,13 +103,16 @@ class Scraper:
         return len(read)
 
     def _read(self, body: str) -> Iterator[tuple[str, Series, float]]:
+        # Known is what was read whole: of a body that breaks off, the store forgets the empty series again.
+        new: dict[str, Series] = {}
         for count, (text, value) in enumerate(samples(body)):
             if count >= MAX_SAMPLES:
                 raise ScrapeFailed(f"more than {MAX_SAMPLES} samples")
-            series = self._known.get(text)
+            series = self._known.get(text) or new.get(text)
             if series is None:
-                series = self._known[text] = self._store.series(self._labels(text))
+                series = new[text] = self._store.series(self._labels(text))
             yield text, series, value
+        self._known |= new
 
     def _labels(self, text: str) -> Labels:
         name, exposed = series_labels(text)

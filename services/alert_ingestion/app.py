@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
@@ -215,8 +216,14 @@ def _arrival(body: bytes, key: str | None) -> Arrival:
         labels=alert.labels,
         occurred_at=alert.timestamp,
         idempotency_key=key,
-        request_hash=hashlib.sha256(alert.model_dump_json().encode()).hexdigest() if key else None,
+        request_hash=_hash(alert) if key else None,
     )
+
+
+def _hash(alert: AlertIn) -> str:
+    """The same for the same alert, in whatever order its labels came."""
+    same = json.dumps(alert.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(same.encode()).hexdigest()
 
 
 def _intake(request: Request) -> Intake:

@@ -138,9 +138,9 @@ class Openings:
             raise UpstreamFailed(f"incident-management: not understood: {answer.text[:200]}") from error
 
     async def _sweep(self) -> None:
-        if not self._wanted:
-            for opening in await to_thread.run_sync(self._take_up):
-                self._want(opening)
+        # In a storm too: what a replica that died has left must not wait until it is over.
+        for opening in await to_thread.run_sync(self._take_up):
+            self._want(opening)
 
     def _take_up(self) -> list[Opening]:
         """Settle what a process that died has left, and claim what has not been asked for with success."""

@@ -26,7 +26,7 @@ from services.common.database import Database
 from services.common.errors import DeadlineExceeded, Unavailable, UpstreamFailed
 from services.common.poller import Poller
 from services.incident_management.settings import IncidentSettings
-from services.incident_management.store import assign, queue_page
+from services.incident_management.store import PAGING, assign, queue_page
 from services.incident_management.tables import incidents, outbox, timeline
 
 log = structlog.get_logger()
@@ -135,14 +135,15 @@ class Outbox:
             with self._database.transaction() as db:
                 if engineer is not None:
                     assign(db, row.incident_id, engineer=engineer, actor=ONCALL)
-                elif row.status != "resolved":
+                elif row.status != "resolved" and row.severity in PAGING:
                     queue_page(db, row.incident_id, recipient=row.service)
                 db.execute(update(outbox).where(outbox.c.id == row.id).values(done_at=func.now()))
 
     def _postpone_assignments(self, rows: Sequence[Due]) -> None:
         with self._database.transaction() as db:
             for row in rows:
-                if row.waited_s >= self._settings.page_anyway_after_s and row.status != "resolved":
+                is_long = row.waited_s >= self._settings.page_anyway_after_s
+                if is_long and row.status != "resolved" and row.severity in PAGING:
                     queue_page(db, row.incident_id, recipient=row.service)
             _postpone(db, rows)
 

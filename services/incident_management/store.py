@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.common.database import Database
 from services.common.errors import Conflict, NotFound, Unprocessable
+from services.common.fields import Severity
 from services.incident_management import metrics
 from services.incident_management.lifecycle import check_step, sets_acknowledged
 from services.incident_management.schemas import (
@@ -47,6 +48,8 @@ from services.incident_management.schemas import (
 from services.incident_management.tables import alerts, incidents, notes, outbox, postmortems, timeline
 
 ALERTS_SHOWN = 200
+PAGING: tuple[Severity, ...] = ("critical", "high")
+"""Incidents of these severities page whoever is on call; others are assigned and to be seen."""
 _SHOWN = [incidents.c[name] for name in Incident.model_fields]
 
 
@@ -145,6 +148,9 @@ class Incidents:
             if change.severity is not None and change.severity != before.severity:
                 values["severity"] = change.severity
                 _note_down(db, incident_id, actor, "severity", before.severity, change.severity)
+                if pages and change.severity in PAGING and before.assigned_to not in (None, actor):
+                    # Nobody was told while it only informed; who was is not told again.
+                    queue_page(db, incident_id, recipient=str(before.assigned_to))
             if "assigned_to" in change.model_fields_set and change.assigned_to != before.assigned_to:
                 values["assigned_to"] = change.assigned_to
                 _note_down(db, incident_id, actor, "assigned_to", before.assigned_to, change.assigned_to)
@@ -258,16 +264,21 @@ def queue_page(db: Connection, incident_id: UUID, *, recipient: str) -> None:
 
 
 def assign(db: Connection, incident_id: UUID, *, engineer: str, actor: str) -> None:
-    """Give an incident to whoever is on call, unless somebody has it or it is resolved; and page them."""
+    """Give an incident to whoever is on call, unless somebody has it or it is resolved.
+
+    They are paged for what customers feel; a cause informs.
+    """
     i = incidents.c
     assigned = db.execute(
         update(incidents)
         .where(i.id == incident_id, i.assigned_to.is_(None), i.status != "resolved")
         .values(assigned_to=engineer, updated_at=func.now())
-    )
-    if assigned.rowcount == 1:
+        .returning(i.severity)
+    ).one_or_none()
+    if assigned is not None:
         _note_down(db, incident_id, actor, "assigned_to", None, engineer)
-        queue_page(db, incident_id, recipient=engineer)
+        if assigned.severity in PAGING:
+            queue_page(db, incident_id, recipient=engineer)
 
 
 def _incident(db: Connection, incident_id: UUID, *, lock: bool = False) -> Incident:

@@ -1,11 +1,13 @@
 """What was answered with 2xx is kept and gets its incident, whatever is away or killed when."""
 
+import itertools
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +39,42 @@ def incident_count(database: LabDatabase) -> int:
         cursor.execute("SELECT count(*) FROM incident.incidents")
         [count] = cursor.fetchone() or (0,)
         return int(count)
+
+
+# --- a replica that died
+
+
+def test_what_a_dead_replica_left_gets_its_incident_in_the_middle_of_a_storm(
+    shop: Shop, eventually: Wait
+) -> None:
+    ingestion = shop.start("alert-ingestion")
+    left = ingestion.client.post(ALERTS, json=ALERT).json()["alert_id"]
+    shop.start("incident-management")
+    ingestion = shop.restart("alert-ingestion")
+    is_over = threading.Event()
+
+    def keep_posting(client: int) -> None:
+        for n in itertools.count():
+            if is_over.is_set():
+                return
+            post_all(
+                [ingestion.url],
+                [{**ALERT, "service": f"s-{client}-{n}-{one}"} for one in range(20)],
+                clients=1,
+            )
+
+    with ThreadPoolExecutor(8) as storm:
+        posting = [storm.submit(keep_posting, client) for client in range(8)]
+        try:
+            eventually(lambda: stored(_of(shop))[left] is not None)
+            assert not any(one.done() for one in posting)
+        finally:
+            is_over.set()
+
+
+def _of(shop: Shop) -> LabDatabase:
+    assert shop.database is not None
+    return shop.database
 
 
 # --- incident-management away

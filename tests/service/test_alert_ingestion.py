@@ -244,6 +244,15 @@ def test_the_same_key_at_once_and_from_two_replicas_is_one_alert(
     assert len(ingestion.client.get(ALERTS, params={"service": service}).json()["items"]) == 1
 
 
+def test_the_order_of_its_labels_makes_no_other_alert(post: Post) -> None:
+    key = str(uuid4())
+
+    first = post(key=key, labels={"region": "eu-1", "zone": "b"})
+    again = post(key=key, labels={"zone": "b", "region": "eu-1"})
+
+    assert (again.status_code, again.json()) == (201, first.json())
+
+
 @pytest.mark.parametrize("other", [{"message": "another"}, {"severity": "low"}, {"labels": {"a": "b"}}])
 def test_a_key_used_for_another_alert_is_a_422_and_opens_nothing(
     incidents: RunningService, post: Post, service: str, other: dict[str, Any]

@@ -69,6 +69,30 @@ def test_whoever_is_on_call_gets_the_incident_and_is_paged_once(
     assert told == [("oncall-service", "assigned_to", "ann"), ("notification-service", "paged", "ann")]
 
 
+@pytest.mark.parametrize("severity", ["medium", "low"])
+def test_what_only_informs_is_somebodys_and_pages_when_it_becomes_grave(
+    shop: Shop, stack: ExitStack, eventually: Wait, severity: str
+) -> None:
+    start_oncall(shop, stack)
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management")
+
+    incident = incidents.client.post(INCIDENTS, json={**NEW, "severity": severity}).json()
+    eventually(lambda: detail(incidents, incident)["assigned_to"] == "ann")
+    eventually(lambda: pending(incidents) == 0)
+    before = list(notification.received)
+    raised = incidents.client.patch(
+        f"{INCIDENTS}/{incident['id']}", json={"severity": "critical"}, headers={"x-actor": "bob"}
+    )
+    eventually(lambda: len(notification.received) > 0)
+
+    assert before == []
+    assert raised.status_code == 200
+    assert [(page.body["recipient"], page.body["message"]) for page in notification.received] == [
+        ("ann", "[CRITICAL] payment: checkout fails")
+    ]
+
+
 def test_with_both_away_the_incident_exists_and_the_assignment_and_the_page_follow(
     shop: Shop, stack: ExitStack, eventually: Wait
 ) -> None:

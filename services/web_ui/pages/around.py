@@ -1,5 +1,6 @@
 """What happened around an incident: errors, failed traces and loud log lines of its service."""
 
+import asyncio
 from typing import Any
 
 from services.web_ui.parts import section, set_attributes, tag
@@ -39,9 +40,11 @@ class Around:
         set_attributes(self._all_logs, href=address("/logs", LogSearch(**where)))
         set_attributes(self._all_traces, href=address("/traces", TraceSearch(**where)))
         set_attributes(self._all_errors, href=address("/errors", ErrorSearch(**where)))
-        errors = await self._telemetry.errors.of(ErrorSearch(**where)).get()
-        traces = await self._telemetry.traces.of(TraceSearch(**where, error="true")).get()
-        logs = await self._telemetry.logs.of(LogSearch(**where, level="WARNING")).get()
+        errors, traces, logs = await asyncio.gather(
+            self._telemetry.errors.of(ErrorSearch(**where)).get(),
+            self._telemetry.traces.of(TraceSearch(**where, error="true")).get(),
+            self._telemetry.logs.of(LogSearch(**where, level="WARNING")).get(),
+        )
         found = [(reading.value.items if reading.value else []) for reading in (errors, traces, logs)]
         self._errors.show(errors.value.items[:SHOWN] if errors.value else [])
         self._traces.show(traces.value.items[:SHOWN] if traces.value else [])

@@ -74,6 +74,7 @@ class _IncidentPage:
         self._id = incident_id
         self._incidents = incidents
         self._queries = queries
+        self._known_queries: Mapping[str, str] = {}
         self._parts = parts
         with tag("p", classes="back"), tag("a", href="/"):
             icon("arrow_back")
@@ -114,25 +115,29 @@ class _IncidentPage:
 
     async def _refresh(self) -> None:
         reading = await self._incidents.one(self._id).get()
-        queries = await self._queries.get()
         incident = reading.value
-        around = await self._around.read(incident) if incident else []
-        self._parts.problems.show([reading, queries, *around])
         self._article.set_visibility(incident is not None)
         self._placeholder.show(reading)
         if incident is None:
+            self._parts.problems.show([reading])
             return
         ui.page_title(f"{STATUSES[incident.status]}: {incident.title} · Firedrill")
         self._head.show(incident)
         self._figures.show(incident)
         self._notes.show(incident.notes)
         self._timeline.show(incident.timeline)
-        self._alerts.show(incident, queries.value or {})
+        self._alerts.show(incident, self._known_queries)
         await self._postmortem.show(incident)
         for status, made in self._buttons.items():
             made.set_enabled(incident.may_become(status))
         self._reopen.set_visibility(incident.status == "resolved" and incident.reopened_as is None)
         self._show_links(incident)
+        # Last, since these may be away for seconds: what a person does here must show at once.
+        queries = await self._queries.get()
+        around = await self._around.read(incident)
+        self._known_queries = queries.value or {}
+        self._alerts.show(incident, self._known_queries)
+        self._parts.problems.show([reading, queries, *around])
 
     def _show_links(self, incident: IncidentDetail) -> None:
         self._linked.clear()
@@ -321,7 +326,8 @@ class _Alerts:
             with tag("p", classes="alert-head"):
                 if alert.resolved_at:
                     tag("span", "Over", classes="status status-resolved")
-                else:
+                elif alert.source != "api":
+                    # Of one that somebody posted nobody ever says that it is over.
                     tag("span", "Firing", classes="status status-open")
                 if alert.name:
                     tag("strong", alert.name)

@@ -175,10 +175,10 @@ class _IncidentsPage:
         )
         unanswered = sum(incident.status == "open" for incident in known)
         ui.page_title(f"({unanswered}) Incidents · Firedrill" if unanswered else "Incidents · Firedrill")
-        if page is None:
-            self._say_below("away")
-        elif fitting:
+        if fitting:
             self._say_below("")
+        elif page is None or reading.error:
+            self._say_below("away")
         else:
             self._say_below("calm" if choice == Choice() else "narrow")
 

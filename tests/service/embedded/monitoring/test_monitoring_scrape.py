@@ -74,6 +74,25 @@ def test_a_series_that_vanishes_is_gone_at_the_next_scrape_and_may_come_back(exp
     assert values(store, "a", 1_010) == [3.0]
 
 
+def test_a_series_that_first_came_in_a_broken_body_is_seen_when_it_comes_whole(exporter: Exporter) -> None:
+    store = Store()
+
+    async def scrape_with_a_pause() -> None:
+        clock = Clock()
+        target = Target("shop", f"{exporter.url}/metrics")
+        async with new_client() as client:
+            scraper = Scraper(target, store=store, client=client, timeout_s=2, clock=clock)
+            for body in ("a 1\nthis is no metric {\n", "a 2\n"):
+                exporter.body = body
+                await scraper.scrape()
+                store.prune(int(clock.now_s * 1000))
+                clock.now_s += 5
+
+    asyncio.run(scrape_with_a_pause())
+
+    assert values(store, "a", 1_005) == [2.0]
+
+
 def test_what_a_scrape_tells_of_itself(exporter: Exporter) -> None:
     store = scraped(exporter, "a 1\nb 1\n")
 
