@@ -78,7 +78,7 @@ chaos: .env ## Break the lab on Docker: SCENARIO=incident-b, payment-dns, invent
 	@deploy/chaos "$(SCENARIO)"
 
 test-compose: $(READY) ## Test the lab on Docker: scenarios, chaos, containers that are killed
-	@docker compose --env-file .env.example build -q profile
+	@docker compose --env-file .env.example build -q database
 	@exec $(PYTHON) -m pytest -s tests/compose
 
 run-pipeline: ## Build, test, scan, bring up, verify, report

@@ -64,7 +64,7 @@ verify() { # every service answers, Prometheus sees every target, a request pass
     fi
 }
 
-build() { make .env && docker compose build profile; }
+build() { make .env && docker compose build database; }
 up() { docker compose up -d --wait "$@" && sleep 20; }
 
 step build build; built=$?

@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 REPLICAS = {"gateway": 3, "profile": 3, "payment": 3, "alert-ingestion": 3}
 NOT_IN_SWARM = frozenset({"dozzle", "socket-proxy"})
 """They show one machine's containers; ``docker service logs`` shows the stack's."""
-_UNKNOWN = ("build", "restart", "depends_on", "security_opt", "profiles", "networks")
+_UNKNOWN = ("build", "pull_policy", "restart", "depends_on", "security_opt", "profiles", "networks")
 _HEADER = "# Made of {source} by deploy/swarm.py: change that, then run it.\n"
 
 
@@ -58,6 +58,10 @@ def _service(name: str, compose: dict[str, Any]) -> dict[str, Any]:
     if name == "dns":
         # The address that Swarm gives the service as a whole, which stays while its tasks come and go.
         service["environment"]["FRAUD_ADDRESS"] = "fraud"
+    if name == "schedule":
+        # A failure mode lives in a process. What is asked of a service reaches one of its replicas, so a
+        # scenario would break some of them and put back others.
+        service["environment"]["SCENARIO"] = "none"
     if name == "prometheus":
         service["volumes"][0] = "./prometheus.yml:/etc/prometheus/prometheus.yml:ro"
     return service

@@ -93,7 +93,7 @@ _BY_PERSON = (
         width=8,
     ),
     bars(
-        "Week's budget spent while a person was on call",
+        "Budget of the weeks shown, spent by whose the incident was",
         sql("budget-by-person"),
         good="shared evenly, below 100%",
         unit="percentunit",
