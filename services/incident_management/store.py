@@ -155,7 +155,7 @@ class Incidents:
                 values["assigned_to"] = change.assigned_to
                 _note_down(db, incident_id, actor, "assigned_to", before.assigned_to, change.assigned_to)
                 if pages and change.assigned_to is not None and change.assigned_to != actor:
-                    queue_page(db, incident_id, recipient=change.assigned_to)
+                    queue_page(db, incident_id, recipient=change.assigned_to, again=True)
             if change.notes is not None:
                 db.execute(insert(notes).values(incident_id=incident_id, author=actor, text=change.notes))
                 _note_down(db, incident_id, actor, "note", None, change.notes)
@@ -254,12 +254,20 @@ class Incidents:
             )
 
 
-def queue_page(db: Connection, incident_id: UUID, *, recipient: str) -> None:
-    """Have somebody told of an incident; who was told of it before is not told again."""
+def queue_page(db: Connection, incident_id: UUID, *, recipient: str, again: bool = False) -> None:
+    """Have somebody told of an incident; who was told of it before is told once more only ``again``."""
+    page = upsert(outbox).values(incident_id=incident_id, kind="page", recipient=recipient)
+    if not again:
+        db.execute(page.on_conflict_do_nothing())
+        return
+    # Under another id, from which the key of the page is made: the same key would be the page of before.
+    anew = {"id": func.gen_random_uuid(), "created_at": func.now(), "due_at": func.now(), "attempts": 0}
     db.execute(
-        upsert(outbox)
-        .values(incident_id=incident_id, kind="page", recipient=recipient)
-        .on_conflict_do_nothing()
+        page.on_conflict_do_update(
+            index_elements=["incident_id", "kind", "recipient"],
+            set_={**anew, "done_at": None},
+            where=outbox.c.done_at.is_not(None),
+        )
     )
 
 

@@ -93,6 +93,23 @@ def test_what_only_informs_is_somebodys_and_pages_when_it_becomes_grave(
     ]
 
 
+def test_who_is_given_an_incident_back_is_paged_again(shop: Shop, stack: ExitStack, eventually: Wait) -> None:
+    start_oncall(shop, stack)
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management")
+    incident = incidents.client.post(INCIDENTS, json=NEW).json()
+    eventually(lambda: len(notification.received) == 1)
+
+    for number, person in enumerate(("grace", "ann"), start=2):
+        change = {"assigned_to": person}
+        incidents.client.patch(f"{INCIDENTS}/{incident['id']}", json=change, headers={"x-actor": "bob"})
+        eventually(lambda number=number: len(notification.received) == number)
+
+    eventually(lambda: pending(incidents) == 0)
+    assert [page.body["recipient"] for page in notification.received] == ["ann", "grace", "ann"]
+    assert len({page.headers["idempotency-key"] for page in notification.received}) == 3
+
+
 def test_with_both_away_the_incident_exists_and_the_assignment_and_the_page_follow(
     shop: Shop, stack: ExitStack, eventually: Wait
 ) -> None:
