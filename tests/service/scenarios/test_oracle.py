@@ -177,6 +177,20 @@ def test_the_baseline_is_the_same_after_all_was_put_back_and_says_what_is_not_be
     assert restored.digest == healthy.digest
 
 
+@pytest.mark.usefixtures("healthy")
+def test_an_index_that_a_candidate_before_dropped_or_left_is_no_healthy_start(lab: LabAccess) -> None:
+    with lab.as_candidate() as session, session.cursor() as cursor:
+        cursor.execute("DROP INDEX payment.transactions_created_at")
+        cursor.execute("CREATE INDEX left_over ON inventory.stock (name)")
+
+    said = baselines.unwell(baselines.take(lab))
+
+    assert said == [
+        "the index payment.transactions_created_at is missing: a new start of the lab makes it",
+        "somebody has left the index inventory.left_over: drop it",
+    ]
+
+
 def test_a_part_of_the_lab_that_does_not_answer_fails_its_check_and_no_other(
     lab: LabAccess, healthy: Baseline
 ) -> None:
