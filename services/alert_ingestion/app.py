@@ -3,14 +3,15 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,6 +46,27 @@ BODY_WAIT_S = 5.0
 """A body that has not come whole by then gives its room up: whoever began to send it may be gone."""
 
 router = APIRouter(prefix="/api/v1")
+
+
+class _WebhookRoute(APIRoute):
+    """Room comes before reading, and a body that does not come gives its room up."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def with_room(request: Request) -> Response:
+            try:
+                with _intake(request).reading():
+                    # Read once: FastAPI finds it read.
+                    await _body(request)
+                    return await handle(request)
+            except TooManyRequests as refusal:
+                raise Busy(refusal.detail) from refusal
+
+        return with_room
+
+
+webhooks = APIRouter(prefix="/api/v1/webhooks", route_class=_WebhookRoute)
 
 
 class TooSlow(ServiceError):
@@ -113,19 +135,19 @@ def read_alert(alert_id: UUID, request: Request) -> Alert:
     return _alerts(request).alert(alert_id)
 
 
-@router.post("/webhooks/alertmanager", responses=responses(503))
+@webhooks.post("/alertmanager", responses=responses(408, 503))
 async def receive_alertmanager(group: alertmanager.AlertGroup, request: Request) -> WebhookReceipt:
     """Take Alertmanager's webhook, version 4."""
     return await _receive(request, "alertmanager", alertmanager.read(group, source="alertmanager"))
 
 
-@router.post("/webhooks/grafana", responses=responses(503))
+@webhooks.post("/grafana", responses=responses(408, 503))
 async def receive_grafana(group: alertmanager.AlertGroup, request: Request) -> WebhookReceipt:
     """Take the webhook of Grafana's alerting."""
     return await _receive(request, "grafana", alertmanager.read(group, source="grafana"))
 
 
-@router.post("/webhooks/sentry", responses=responses(503))
+@webhooks.post("/sentry", responses=responses(408, 503))
 async def receive_sentry(hook: sentry.SentryHook, request: Request) -> WebhookReceipt:
     """Take a webhook of Sentry's integration platform; what is no alert is received and left."""
     return await _receive(request, "sentry", sentry.read(hook))
@@ -257,6 +279,7 @@ def create_app() -> FastAPI:
             running=(openings.running, intake.running),
         ),
         router,
+        webhooks,
     )
     app.state.alerts = alerts
     app.state.intake = intake

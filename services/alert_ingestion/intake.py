@@ -14,6 +14,7 @@ from services.common.errors import TooManyRequests, Unprocessable
 from services.common.group_commit import GroupCommit
 
 BATCH_LIMIT = 250
+MAX_READING = 64
 
 
 class Intake:
@@ -23,6 +24,7 @@ class Intake:
         self._openings = openings
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._reading = 0
         self._commits: GroupCommit[Arrival, Outcome] = GroupCommit(
             alerts.record, limit=BATCH_LIMIT, away=(Raced,)
         )
@@ -45,6 +47,20 @@ class Intake:
         finally:
             self._in_flight -= count
             metrics.ingestion.observe(time.perf_counter() - started)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Room to read a webhook in, of which nobody knows yet how many alerts it holds.
+
+        Raises ``TooManyRequests`` when so many are being read that their bodies would fill the memory.
+        """
+        if self._reading >= MAX_READING:
+            raise TooManyRequests(f"{self._reading} webhooks are being read: try again later")
+        self._reading += 1
+        try:
+            yield
+        finally:
+            self._reading -= 1
 
     async def take(self, arrival: Arrival) -> Stored:
         """Store an alert and wait a while for its incident; without one it is pending, and safe.

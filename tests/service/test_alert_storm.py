@@ -1,10 +1,14 @@
 """More than the service has room for: it says so, stays up, and does not grow."""
 
+import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import psutil
 
+from services.alert_ingestion.intake import MAX_READING
 from tests.conftest import RunningService, Shop
 from tests.storm import ALERTS, post_all
 
@@ -62,6 +66,29 @@ def test_in_a_storm_the_service_stays_healthy_and_readable(shop: Shop) -> None:
 
     assert len(seen) >= 4
     assert set(seen) == {200}
+
+
+def test_webhooks_whose_bodies_do_not_come_leave_room_again_and_no_other_is_read_meanwhile(
+    shop: Shop, eventually: Callable[..., None]
+) -> None:
+    ingestion = shop.start("alert-ingestion")
+    head = b"POST /api/v1/webhooks/alertmanager HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    body = {"version": "4", "alerts": []}
+
+    def answer() -> httpx.Response:
+        return ingestion.client.post("/api/v1/webhooks/alertmanager", json=body)
+
+    with ExitStack() as stack:
+        for _ in range(MAX_READING):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", ingestion.port)))
+            half.sendall(head + b'content-length: 1000\r\n\r\n{"version"')
+        eventually(lambda: answer().status_code == 503)
+        refused, healthy = answer(), ingestion.client.get("/health")
+        eventually(lambda: answer().status_code == 200)
+
+    assert refused.headers["retry-after"] == "1"
+    assert "are being read" in refused.json()["detail"]
+    assert healthy.status_code == 200
 
 
 def test_a_webhook_that_there_is_no_room_for_is_a_503_so_that_it_comes_again(shop: Shop) -> None:
