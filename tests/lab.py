@@ -26,6 +26,10 @@ PROJECT = Path(__file__).parents[1]
 PHASE = text("SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1")
 
 
+PASSWORDS = {role: role for role in database.ROLES} | {"examiner": "examiner-of-tests"}
+"""A role's password is its name, but for the one that a blind run must not find so."""
+
+
 @dataclass(frozen=True)
 class Lab:
     """A whole lab that plays one scenario."""
@@ -43,7 +47,7 @@ class Lab:
     def engine(self, role: str) -> Engine:
         port = self.ports["POSTGRES_PORT"]
         return create_engine(
-            f"postgresql+psycopg2://{role}:{role}@127.0.0.1:{port}/firedrill", poolclass=NullPool
+            f"postgresql+psycopg2://{role}:{PASSWORDS[role]}@127.0.0.1:{port}/firedrill", poolclass=NullPool
         )
 
     def ask(self, query: object, *, role: str = "shop") -> object:
@@ -82,13 +86,13 @@ def playing(
 ) -> Iterator[Lab]:
     """The lab on free ports, with these variables on top; ends it as Ctrl-C does.
 
-    A role's password is its name.
+    The passwords of its roles are ``PASSWORDS``.
     """
     lab = Lab({name: free_port() for name in PORT_VARIABLES}, folder / "output")
     variables = {
         **os.environ,
         **{name: str(port) for name, port in lab.ports.items()},
-        **{f"{role.upper()}_DB_PASSWORD": role for role in database.ROLES},
+        **{f"{role.upper()}_DB_PASSWORD": password for role, password in PASSWORDS.items()},
         "LAB_DIR": str(folder / "lab"),
         "SCENARIO": scenario,
         "SCENARIO_SOAK_S": str(soak_s),
