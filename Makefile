@@ -59,7 +59,7 @@ load: $(READY) ## Send 50 requests to the profile service and sum up the answers
 bench: $(READY) ## Measure start time, memory, latency and overhead
 	@$(PYTHON) -m bench
 
-rca: $(RCA)/.ready ## Put RCAEval into .venv-rca, for `lab rca-baseline` (400 MB)
+rca: $(RCA)/.ready ## Put RCAEval into .venv-rca, for `lab rca-baseline` (370 MB)
 
 up: .env ## The whole lab on Docker, until every container is healthy
 	@docker compose up -d --build --wait
