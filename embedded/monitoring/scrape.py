@@ -108,7 +108,7 @@ class Scraper:
         for count, (text, value) in enumerate(samples(body)):
             if count >= MAX_SAMPLES:
                 raise ScrapeFailed(f"more than {MAX_SAMPLES} samples")
-            series = self._known.get(text) or new.get(text)
+            series = self._known[text] if text in self._known else new.get(text)
             if series is None:
                 series = new[text] = self._store.series(self._labels(text))
             yield text, series, value

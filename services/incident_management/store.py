@@ -148,9 +148,10 @@ class Incidents:
             if change.severity is not None and change.severity != before.severity:
                 values["severity"] = change.severity
                 _note_down(db, incident_id, actor, "severity", before.severity, change.severity)
-                if pages and change.severity in PAGING and before.assigned_to not in (None, actor):
+                kept_by = None if "assigned_to" in change.model_fields_set else before.assigned_to
+                if pages and change.severity in PAGING and kept_by is not None and kept_by != actor:
                     # Nobody was told while it only informed; who was is not told again.
-                    queue_page(db, incident_id, recipient=str(before.assigned_to))
+                    queue_page(db, incident_id, recipient=kept_by)
             if "assigned_to" in change.model_fields_set and change.assigned_to != before.assigned_to:
                 values["assigned_to"] = change.assigned_to
                 _note_down(db, incident_id, actor, "assigned_to", before.assigned_to, change.assigned_to)
