@@ -151,8 +151,9 @@ def test_every_service_of_the_shop_has_its_golden_signals(service: str) -> None:
     assert {f"{name}HighErrorRatio", f"{name}HighLatency"} <= own
 
 
-def test_the_shop_is_left_out_of_the_platforms_rule() -> None:
-    (platform,) = [alert for alert in ALERTS if alert.name == "PlatformHighErrorRatio"]
+@pytest.mark.parametrize("name", ["PlatformHighErrorRatio", "PlatformHighLatency"])
+def test_the_shop_is_left_out_of_the_platforms_rules(name: str) -> None:
+    (platform,) = [alert for alert in ALERTS if alert.name == name]
 
     assert all(service in platform.expression.text for service in SHOP)
     assert {service.name for service in SERVICES} >= set(SHOP)
