@@ -7,6 +7,7 @@ file ``examiner.token`` in ``LAB_DIR``; the candidate's is ``FIREDRILL_TOKEN`` o
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -289,17 +290,17 @@ def update(
 @app.command()
 def submit(
     file: Annotated[Path, typer.Argument(help="diagnosis.yaml", exists=True, dir_okay=False)],
-    final: Annotated[bool, typer.Option("--final", help="End the run with this.")] = False,
+    draft: Annotated[bool, typer.Option("--draft", help="Do not end the run with this.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also on a terminal.")] = False,
 ) -> None:
-    """Hand in a diagnosis. It may be replaced until time is up; --final ends the run."""
+    """Hand in a diagnosis, which ends the run; a --draft may be replaced until time is up."""
     from lab.exam_client import candidate, read_diagnosis
 
-    made = candidate().post("/my/submissions", {"diagnosis": read_diagnosis(file), "final": final})
-    said = (
-        "the run is over, and is graded now"
-        if final
-        else "it counts when time is up; --final ends the run now"
-    )
+    client, diagnosis = candidate(), read_diagnosis(file)
+    if not draft and not yes and sys.stdin.isatty():
+        typer.confirm("This ends your exam (--draft does not). Hand it in?", abort=True)
+    made = client.post("/my/submissions", {"diagnosis": diagnosis, "draft": draft})
+    said = "it counts when time is up" if draft else "the run is over, and is graded now"
     typer.echo(f"diagnosis {made['number']} is handed in: {said}")
 
 

@@ -23,7 +23,7 @@ async def guess(tools: Tools) -> None:
     """Wait for an alert, claim everything, go home."""
     said = (await tools("brief"))["diagnosis"]
     await _first_alert(tools)
-    await tools("submit_diagnosis", diagnosis=everything(said), final=True)
+    await tools("submit_diagnosis", diagnosis=everything(said))
     say("claimed everything")
 
 

@@ -26,7 +26,7 @@ WHAT_RUNS = "SELECT application_name, state, count(*) FROM pg_stat_activity GROU
 
 
 async def solve(tools: Tools, *, watch_s: float = WATCH_S) -> None:
-    """Sit one exam from the brief to the final submission."""
+    """Sit one exam from the brief to the last submission."""
     before = await normal(tools)
     if not await _is_paged(tools, within_s=watch_s):
         await _leave_alone(tools, pages=frozenset())
@@ -55,10 +55,10 @@ async def solve(tools: Tools, *, watch_s: float = WATCH_S) -> None:
     await _note(tools, f"{datetime.now(UTC):%H:%M} UTC {playbook.component}: {done}. Checking recovery next.")
     await tools("post_status_update", text=f"The cause is found and a fix is in place: {done}. We watch it.")
     diagnosis = _diagnosis(playbook, references, impact=impact, done=done)
-    await tools("submit_diagnosis", diagnosis=diagnosis)
+    await tools("submit_diagnosis", diagnosis=diagnosis, draft=True)
     await _until_calm(tools)
     await _wrap_up(tools, playbook, impact=impact, done=done)
-    await tools("submit_diagnosis", diagnosis=diagnosis, final=True)
+    await tools("submit_diagnosis", diagnosis=diagnosis)
 
 
 async def _is_paged(tools: Tools, *, within_s: float) -> bool:
@@ -159,7 +159,7 @@ async def _leave_alone(tools: Tools, *, pages: frozenset[str]) -> None:
         "impact": "No customer is affected beyond the usual 402 and 404.",
         "mitigation": "Nothing was changed, since nothing is wrong.",
     }
-    await tools("submit_diagnosis", diagnosis=nothing, final=True)
+    await tools("submit_diagnosis", diagnosis=nothing)
     say("nothing is wrong")
 
 
@@ -167,7 +167,7 @@ async def _give_up(tools: Tools, seen: Observed) -> None:
     """It pages and no playbook fits: claim nothing that was not seen."""
     say(f"none of {len(PLAYBOOKS)} playbooks fits {seen}")
     blank = {"summary": f"Not understood. Firing: {', '.join(sorted(seen.alerts))}."}
-    await tools("submit_diagnosis", diagnosis=blank, final=True)
+    await tools("submit_diagnosis", diagnosis=blank)
 
 
 async def main() -> None:

@@ -39,10 +39,10 @@ class ExamDesk:
         """Post a status update, as one would for customers and colleagues."""
         return self._asked().send("POST", "/updates", {"text": text})
 
-    def submit_diagnosis(self, diagnosis: Diagnosis, final: bool = False) -> Document:
-        """Hand in a diagnosis; the last one counts. `final` ends the run."""
+    def submit_diagnosis(self, diagnosis: Diagnosis, draft: bool = False) -> Document:
+        """Hand in a diagnosis and end the run. With `draft` the run goes on, and the last one counts."""
         body = diagnosis.model_dump(mode="json", exclude_defaults=True)
-        return self._asked().send("POST", "/submissions", {"diagnosis": body, "final": final})
+        return self._asked().send("POST", "/submissions", {"diagnosis": body, "draft": draft})
 
     def read_submissions(self) -> Document:
         """What was handed in so far."""

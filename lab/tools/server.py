@@ -30,7 +30,8 @@ PATH = "/mcp"
 INSTRUCTIONS = (
     "You are on call for a small online shop. `brief` has the task, the time and what counts. Look with the "
     "read-only tools, mitigate with what an operator may do, keep people informed, and hand in a diagnosis "
-    "with `submit_diagnosis` before time is up. Every change is on record."
+    "with `submit_diagnosis` before time is up: that ends the run, unless it is a draft. Every change is on "
+    "record."
 )
 P = ParamSpec("P")
 R = TypeVar("R")

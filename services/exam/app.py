@@ -164,7 +164,7 @@ def candidate_routes(gate: CandidateGate) -> APIRouter:
 
     @router.post("/submissions", status_code=201)
     def submit(submission: SubmissionIn, request: Request, run_id: UUID = my_run) -> SubmissionReceipt:
-        """Hand in a diagnosis; the last one counts. ``final`` ends the run."""
+        """Hand in a diagnosis and end the run; with ``draft`` it goes on, and the last one counts."""
         return _desk(request).submit(run_id, submission)
 
     @router.get("/submissions")

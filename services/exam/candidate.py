@@ -104,8 +104,8 @@ class Desk:
         return Receipt(at=at, kind="update.posted")
 
     def submit(self, run_id: UUID, submission: SubmissionIn) -> SubmissionReceipt:
-        made = self._runs.submit(run_id, submission.diagnosis, final=submission.final)
-        return SubmissionReceipt(number=made.number, at=made.at, final=submission.final)
+        made = self._runs.submit(run_id, submission.diagnosis, draft=submission.draft)
+        return SubmissionReceipt(number=made.number, at=made.at, draft=submission.draft)
 
     def submissions(self, run_id: UUID) -> SubmissionList:
         return SubmissionList(items=self._runs.submissions(run_id))

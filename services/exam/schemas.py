@@ -167,10 +167,10 @@ class Receipt(BaseModel):
 
 
 class SubmissionIn(_Body):
-    """A diagnosis. ``final`` ends the run; without it, it may be replaced until time is up."""
+    """A diagnosis, which ends the run; a ``draft`` does not, and may be replaced until time is up."""
 
     diagnosis: Diagnosis
-    final: bool = False
+    draft: bool = False
 
 
 class SubmissionReceipt(BaseModel):
@@ -178,7 +178,7 @@ class SubmissionReceipt(BaseModel):
 
     number: int
     at: datetime
-    final: bool
+    draft: bool
 
 
 class SubmissionList(BaseModel):

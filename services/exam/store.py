@@ -301,8 +301,8 @@ class Runs:
             _note(db, run_id, "hint.taken", actor=row.candidate, number=number, price=prices[number - 1])
             return number
 
-    def submit(self, run_id: UUID, diagnosis: Diagnosis, *, final: bool) -> Submission:
-        """Hand in a diagnosis; ``final`` ends the run."""
+    def submit(self, run_id: UUID, diagnosis: Diagnosis, *, draft: bool) -> Submission:
+        """Hand in a diagnosis, which ends the run unless it is a draft."""
         with self._locked(run_id) as (db, row):
             _require_working(row)
             s = submissions.c
@@ -310,7 +310,7 @@ class Runs:
             written = {"run_id": run_id, "number": last + 1, "diagnosis": diagnosis.model_dump(mode="json")}
             at = db.execute(insert(submissions).values(written).returning(s.at)).scalar_one()
             _note(db, run_id, "submission.made", actor=row.candidate, at=at, number=last + 1)
-            if final:
+            if not draft:
                 _end(db, row, by="submitted", actor=row.candidate)
             return Submission(at=at, number=last + 1, diagnosis=diagnosis)
 

@@ -82,7 +82,7 @@ def test_a_candidate_is_paged_mitigates_hands_in_and_there_is_a_report(tmp_path:
         wait_for(lambda: "healthy" in health(lab), within_s=30, show=lab.output)
         type_("exam", "update", "Payments go through again.")
         wait_for(lambda: "symptom.recovered" in type_("exam", "timeline"), within_s=60, show=lab.output)
-        type_("exam", "submit", str(file), "--final")
+        type_("exam", "submit", str(file))
         wait_for(lambda: "graded" in type_("exam", "status"), within_s=60, show=lab.output)
         type_("exam", "report", "--output", str(report))
         type_("export", run_id, "--format", "rcaeval", "--output", str(tmp_path))
@@ -121,7 +121,7 @@ def test_an_exam_goes_on_whatever_dies_in_its_middle(tmp_path: Path) -> None:
 
         httpx.put(f"{lab.url('dns')}/ops/records/fraud-api", json={"address": "127.0.0.1"}, trust_env=False)
         wait_for(lambda: "symptom.recovered" in type_("exam", "timeline"), within_s=60, show=lab.output)
-        type_("exam", "submit", str(file), "--final")
+        type_("exam", "submit", str(file))
         wait_for(lambda: "graded" in type_("exam", "status"), within_s=60, show=lab.output)
         type_("exam", "report", "--output", str(report))
 

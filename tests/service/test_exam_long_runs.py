@@ -102,7 +102,7 @@ def test_time_is_up_when_it_was_up_also_where_the_exam_notices_late(database: Da
 def test_what_became_of_a_submissions_evidence_is_kept_with_it(database: Database) -> None:
     runs = Runs(database)
     run_id = under_way(runs, database)
-    runs.submit(run_id, Diagnosis(), final=False)
+    runs.submit(run_id, Diagnosis(), draft=True)
     recordings = Recordings(database, cast(Prometheus, Forgetful(began_at=runs.run(run_id).now)))
     found = EvidenceFinding(ref="t1", kind="trace", exists=True, bears=True, why="is of payment")
 

@@ -62,14 +62,17 @@ def test_a_run_goes_from_its_start_over_the_fault_to_a_grade_and_leaves_the_shop
     with shop.database.connect() as candidate, candidate.cursor() as cursor:
         cursor.execute("SELECT status FROM payment.transactions LIMIT 1")
     shop["dns"].client.put("/ops/records/fraud-api", json={"address": "127.0.0.1"}).raise_for_status()
+    sitting.my("POST", "submissions", diagnosis={"component": "gateway"}, draft=True).raise_for_status()
+    assert sitting.run()["state"] == "running"
     query = {"kind": "query", "ref": "select status from payment.transactions limit 1;"}
-    sent = {"diagnosis": {**DIAGNOSIS, "evidence": [query]}, "final": True}
+    sent = {"diagnosis": {**DIAGNOSIS, "evidence": [query]}}
     made = sitting.my("POST", "submissions", **sent).json()
 
     run = sitting.wait_until(lambda run: run["state"] == "graded")
     journal = sitting.read("journal")
-    assert (hint["number"], made["number"], run["ended_by"]) == (1, 1, "submitted")
+    assert (hint["number"], made["number"], run["ended_by"]) == (1, 2, "submitted")
     assert run["points"] > 0
+    assert [one["diagnosis"]["component"] for one in journal["submissions"]] == ["gateway", "dns"]
     assert mode_of(shop, "dns") == "none"
     wanted = ["run.created", "baseline.checked", "run.started", "fault.injected", "page.acknowledged"]
     wanted += ["update.posted", "hint.taken", "sql.run", "record.changed", "submission.made", "run.ended"]
@@ -84,7 +87,7 @@ def test_a_run_goes_from_its_start_over_the_fault_to_a_grade_and_leaves_the_shop
 
 def test_the_same_journal_is_graded_the_same_again(exam: Exam) -> None:
     sitting = exam.begin("quiet-night")
-    sitting.my("POST", "submissions", diagnosis={"component": "none"}, final=True)
+    sitting.my("POST", "submissions", diagnosis={"component": "none"})
     run = sitting.wait_until(lambda run: run["state"] == "graded")
 
     again = sitting.steer("grade").json()
@@ -132,7 +135,7 @@ def test_an_aborted_run_is_not_graded_and_what_it_broke_is_put_back(shop: Shop, 
 def test_a_run_that_is_being_graded_can_still_be_aborted(shop: Shop, exam: Exam) -> None:
     sitting = injected(exam.begin("payment-dns"))
     shop["dns"].process.kill()
-    sitting.my("POST", "submissions", diagnosis={"component": "dns"}, final=True)
+    sitting.my("POST", "submissions", diagnosis={"component": "dns"})
     sitting.wait_until(lambda run: run["state"] == "grading")
 
     assert sitting.steer("abort").status_code == 200
@@ -148,7 +151,7 @@ def test_a_killed_exam_goes_on_where_it_was(shop: Shop, exam: Exam) -> None:
     injected(soaking)
     before = soaking.run()
     shop.restart("exam")
-    soaking.my("POST", "submissions", diagnosis=DIAGNOSIS, final=True).raise_for_status()
+    soaking.my("POST", "submissions", diagnosis=DIAGNOSIS).raise_for_status()
     shop.restart("exam")
 
     after = soaking.wait_until(lambda run: run["state"] == "graded")
