@@ -41,7 +41,7 @@ class Dispatcher:
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
         for channel in receivers:
-            # There from the start: a series that begins with its first delivery or death shows no increase by it.
+            # There from the start: a series that begins with its first event shows no increase by it.
             notification_delivery.labels(channel)
             notifications.labels(channel, "dead")
         self._under_way: dict[Channel, set[asyncio.Task[None]]] = {channel: set() for channel in receivers}
