@@ -93,10 +93,14 @@ def add_override(new: NewOverride, request: Request) -> OverrideReceipt:
 
 @router.get("/overrides")
 def read_overrides(
-    request: Request, team: Annotated[Team | None, Query()] = None, limit: Limit = 50, offset: Offset = 0
+    request: Request,
+    team: Annotated[Team | None, Query()] = None,
+    since: Annotated[Instant | None, Query(alias="from", description="Those that end after it.")] = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
 ) -> OverrideList:
     """Overrides, the one made last first."""
-    return _rota(request).overrides(team=team, limit=limit, offset=offset)
+    return _rota(request).overrides(team=team, since=since, limit=limit, offset=offset)
 
 
 @router.delete("/overrides/{override_id}", status_code=204, responses=responses(404))

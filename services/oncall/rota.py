@@ -103,11 +103,13 @@ class Rota:
         made = Override.model_validate(row)
         return OverrideReceipt(**made.model_dump(), overlaps=list(overlapped))
 
-    def overrides(self, *, team: str | None, limit: int, offset: int) -> OverrideList:
-        """A page of overrides, past ones too, the one made last first; ``None`` is every team's."""
+    def overrides(self, *, team: str | None, since: datetime | None, limit: int, offset: int) -> OverrideList:
+        """A page of overrides, the one made last first; ``None`` is every team's, and past ones too."""
         query: Select[tuple[object, ...]] = select(overrides).order_by(overrides.c.seq.desc())
         if team is not None:
             query = query.where(overrides.c.team == team)
+        if since is not None:
+            query = query.where(overrides.c.ends_at > since)
         with self._database.transaction() as db:
             rows = db.execute(query.limit(limit + 1).offset(offset)).all()
         return OverrideList.of(rows, limit=limit, offset=offset)

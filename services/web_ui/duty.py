@@ -10,6 +10,7 @@ from services.web_ui.backends import Backend
 from services.web_ui.schemas import DutyTimeline, Override, OverridePage
 
 HORIZON = timedelta(days=15)
+OVERRIDES_SHOWN = 200
 EVERY_TEAM = "*"
 TEAMS = tuple(service.name for service in SERVICES if service.name != "web-ui")
 """Every service has a team of its name."""
@@ -81,5 +82,6 @@ class Duty:
         return await self._backend.read("/api/v1/oncall/timeline", DutyTimeline, params=params)
 
     async def _overrides(self, now: datetime) -> list[Override]:
-        page = await self._backend.read("/api/v1/overrides", OverridePage)
-        return [override for override in page.items if override.ends_at > now]
+        # Past ones would push those that hold off the page.
+        lasting = [("from", now.isoformat()), ("limit", str(OVERRIDES_SHOWN))]
+        return (await self._backend.read("/api/v1/overrides", OverridePage, params=lasting)).items

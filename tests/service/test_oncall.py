@@ -198,6 +198,9 @@ def test_of_overlapping_overrides_the_one_made_later_wins_and_names_the_others(
     assert [one["engineer"] for one in found["items"]][:5] == ["first", "second", "first", "lin", "apart"]
     made = oncall.client.get("/api/v1/overrides", params={"team": team}).json()["items"]
     assert [one["id"] for one in made] == [apart["id"], second["id"], first["id"]]
+    ends_after = {"team": team, "from": second["ends_at"]}
+    lasting = oncall.client.get("/api/v1/overrides", params=ends_after).json()["items"]
+    assert [one["id"] for one in lasting] == [apart["id"], first["id"]]
 
 
 def test_an_override_for_every_team_stands_below_one_for_the_team_and_does_not_reach_teams_of_their_own(
