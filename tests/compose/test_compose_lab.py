@@ -136,11 +136,20 @@ def test_a_chaos_file_brings_its_symptom_and_a_plain_up_takes_it_away(
     lab: ComposeLab, scenario: str, service: str, ask: Any, symptom: int
 ) -> None:
     lab.up(service, "schedule", files=[f"chaos/{scenario}.yml"])
-    wait_for(lambda: symptom in ask(lab), within_s=40, what=f"{symptom} in {scenario}")
+    _comes_and_goes(lab, ask, symptom)
+
+
+def test_a_mode_in_the_environment_brings_its_symptom_and_a_plain_up_takes_it_away(lab: ComposeLab) -> None:
+    lab.up("profile", PROFILE_FAILURE_MODE="combined")
+    _comes_and_goes(lab, profiles, 500)
+
+
+def _comes_and_goes(lab: ComposeLab, ask: Any, symptom: int) -> None:
+    wait_for(lambda: symptom in ask(lab), within_s=40, what=f"{symptom} is answered")
 
     lab.up()
 
-    wait_for(lambda: max(ask(lab)) < 500, within_s=40, what=f"{scenario} is over")
+    wait_for(lambda: max(ask(lab)) < 500, within_s=40, what="it is over")
 
 
 def test_a_mode_in_the_environment_breaks_one_service_and_a_restart_mends_nothing(lab: ComposeLab) -> None:
