@@ -10,7 +10,7 @@ from services.common.app import ServiceParts, create_service
 from services.common.client import Dependency
 from services.common.database import Database
 from services.common.errors import responses
-from services.common.fields import Actor, IdempotencyKey, Limit, Offset, ServiceName, Severity
+from services.common.fields import Actor, IdempotencyKey, Limit, Line, Offset, ServiceName, Severity
 from services.incident_management.metrics import IncidentCounts
 from services.incident_management.outbox import NOTIFICATION, ONCALL, Outbox
 from services.incident_management.postmortem import markdown
@@ -63,12 +63,18 @@ def read_incidents(
     status: Annotated[list[Status] | None, Query(description="Repeat it for several.")] = None,
     severity: Severity | None = None,
     service: ServiceName | None = None,
+    q: Annotated[Line | None, Query(description="Words that are all in its line of a list.")] = None,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> IncidentPage:
     """Incidents, newest first, a page at a time."""
     return _incidents(request).page(
-        statuses=status or [], severity=severity, service=service, limit=limit, offset=offset
+        statuses=status or [],
+        severity=severity,
+        service=service,
+        words=(q or "").split(),
+        limit=limit,
+        offset=offset,
     )
 
 

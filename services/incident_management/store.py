@@ -51,6 +51,13 @@ ALERTS_SHOWN = 200
 PAGING: tuple[Severity, ...] = ("critical", "high")
 """Incidents of these severities page whoever is on call; others are assigned and to be seen."""
 _SHOWN = [incidents.c[name] for name in Incident.model_fields]
+_LINE = func.concat_ws(
+    " ",
+    *(incidents.c[name] for name in ("title", "service", "severity")),
+    func.replace(incidents.c.status, "_", " "),
+    *(incidents.c.assigned_to, cast(incidents.c.id, String)),
+    type_=String,
+)
 
 
 class Incidents:
@@ -83,10 +90,11 @@ class Incidents:
         statuses: Sequence[Status],
         severity: str | None,
         service: str | None,
+        words: Sequence[str],
         limit: int,
         offset: int,
     ) -> IncidentPage:
-        """Incidents that fit, newest first."""
+        """Incidents that fit, newest first. All words are somewhere in what a list shows of each."""
         i = incidents.c
         query = select(*_SHOWN).order_by(i.created_at.desc(), i.id).limit(limit + 1).offset(offset)
         if statuses:
@@ -95,6 +103,7 @@ class Incidents:
             query = query.where(i.severity == severity)
         if service is not None:
             query = query.where(i.service == service)
+        query = query.where(*(_LINE.icontains(word, autoescape=True) for word in words))
         with self._database.transaction() as db:
             rows = db.execute(query).all()
         return IncidentPage.of(rows, limit=limit, offset=offset)

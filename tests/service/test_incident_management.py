@@ -133,6 +133,32 @@ def test_the_list_is_newest_first_filtered_and_paged(incidents: RunningService, 
     assert last["next_offset"] is None
 
 
+def test_a_search_finds_what_has_all_of_its_words_in_its_line(
+    incidents: RunningService, open_incident: Open
+) -> None:
+    service = f"s-{uuid4()}"
+    failing = open_incident(service=service, title="Payments fail 5%", severity="critical", assigned_to="ana")
+    patch(incidents, failing, "ana", status="in_progress")
+    slow = open_incident(service=service, title="Profiles are slow", assigned_to="ben")
+
+    def found(q: str) -> list[str]:
+        page = incidents.client.get(INCIDENTS, params={"service": service, "q": q}).json()
+        return [incident["id"] for incident in page["items"]]
+
+    for words in (
+        "FAIL pay",
+        "ana",
+        "in progress critical",
+        failing["id"][-12:],
+        "5%",
+        f"{service} payments",
+    ):
+        assert found(words) == [failing["id"]], words
+    assert found("s") == [slow["id"], failing["id"]]
+    for words in ("payments fail today", "eve", "fa_l", "%%"):
+        assert found(words) == [], words
+
+
 def test_an_unknown_incident_is_a_404_everywhere(incidents: RunningService) -> None:
     nowhere = f"{INCIDENTS}/{uuid4()}"
 

@@ -163,19 +163,16 @@ class _IncidentsPage:
         self._parts.problems.show([reading])
         page = reading.value
         known = page.items if page else []
-        fitting = [incident for incident in known if choice.filter.matches_text(incident)]
-        self._list.show(fitting)
+        self._list.show(known)
         has_older = page is not None and page.next_offset is not None
         self._newer.set_visibility(choice.offset > 0)
         self._older.set_visibility(has_older)
         self._count.set_text(
-            _counted(
-                known, fitting=len(fitting), offset=choice.offset, is_all=not choice.offset and not has_older
-            )
+            _counted(known, offset=choice.offset, is_all=not choice.offset and not has_older)
         )
         unanswered = sum(incident.status == "open" for incident in known)
         ui.page_title(f"({unanswered}) Incidents · Firedrill" if unanswered else "Incidents · Firedrill")
-        if fitting:
+        if known:
             self._say_below("")
         elif page is None or reading.error:
             self._say_below("away")
@@ -203,15 +200,14 @@ class _IncidentsPage:
 _KEYS = {"/": "search", "j k": "choose", "Enter": "open", "a": "acknowledge", "r": "resolve"}
 
 
-def _counted(known: Sequence[Incident], *, fitting: int, offset: int, is_all: bool) -> str:
+def _counted(known: Sequence[Incident], *, offset: int, is_all: bool) -> str:
     by_status = [
         f"{count} {text.lower()}"
         for status, text in STATUSES.items()
         if (count := sum(incident.status == status for incident in known))
     ]
-    narrowed = [f"{fitting} shown"] if fitting != len(known) else []
     cut = [] if is_all else [f"of those from {offset + 1} to {offset + len(known)}, the newest first"]
-    return " · ".join([*by_status, *narrowed, *cut])
+    return " · ".join([*by_status, *cut])
 
 
 def _incident_rows() -> Rows[UUID, Incident]:

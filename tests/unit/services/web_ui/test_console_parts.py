@@ -48,16 +48,6 @@ def test_a_duration_reads_in_two_units_at_most(seconds: float, text: str) -> Non
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize("text", ["", "FAIL pay", "ana", "in progress critical", "000000000001"])
-def test_a_search_finds_its_words_anywhere_in_the_line(text: str) -> None:
-    assert Filter(text=text).matches_text(INCIDENT)
-
-
-@pytest.mark.parametrize("text", ["payments fail today", "ben"])
-def test_a_search_needs_all_of_its_words(text: str) -> None:
-    assert not Filter(text=text).matches_text(INCIDENT)
-
-
 def test_the_address_holds_only_what_was_chosen() -> None:
     assert Choice().address == "/"
     assert Choice(severity="high", search="a b&c").address == "/?severity=high&search=a+b%26c"
