@@ -63,7 +63,9 @@ rca: $(RCA)/.ready ## Put RCAEval into .venv-rca, for `lab rca-baseline` (370 MB
 
 up: .env ## The whole lab on Docker, until every container is healthy
 	@docker compose up -d --build --wait
-	@echo "console http://localhost:8080  Grafana http://localhost:3000  logs http://localhost:9999"
+	@for place in "console web-ui 8080" "Grafana grafana 3000" "logs dozzle 8080"; do \
+	    set -- $$place; echo "$$1 http://$$(docker compose port $$2 $$3)"; \
+	done
 
 down: ## Take the lab on Docker down, with its data
 	@docker compose --profile '*' down -v --remove-orphans
