@@ -111,12 +111,14 @@ RESET ROLE;
 ALTER ROLE candidate SET log_statement = 'all';
 
 -- What the candidate's role ran in this database, from the server's log in its JSON form. `error` is the
--- server's answer to a statement that failed. Empty where the server writes no such log.
+-- server's answer to a statement that failed, `code` its SQLSTATE. Empty where the server writes no such log.
 -- It belongs to the superuser, who alone may read files; only the examiner may call it.
 CREATE SCHEMA IF NOT EXISTS guard;
 GRANT USAGE ON SCHEMA guard TO examiner;
-CREATE OR REPLACE FUNCTION guard.candidate_statements(since timestamptz, until timestamptz)
-RETURNS TABLE (at timestamptz, statement text, error text)
+-- What a function returns can only be changed by making it anew.
+DROP FUNCTION IF EXISTS guard.candidate_statements(timestamptz, timestamptz);
+CREATE FUNCTION guard.candidate_statements(since timestamptz, until timestamptz)
+RETURNS TABLE (at timestamptz, statement text, error text, code text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     IF current_setting('logging_collector') = 'off' OR current_setting('log_destination') NOT LIKE '%jsonlog%'
@@ -135,23 +137,28 @@ BEGIN
         SELECT CASE WHEN l.text IS JSON OBJECT THEN l.text::jsonb END AS j FROM line AS l
     ), mine AS MATERIALIZED (
         SELECT (e.j ->> 'timestamp')::timestamptz AS at, e.j ->> 'session_id' AS session, (e.j ->> 'line_num')::bigint AS line_num,
-            e.j ->> 'error_severity' AS severity, e.j ->> 'message' AS message, e.j ->> 'statement' AS failed
+            e.j ->> 'error_severity' AS severity, e.j ->> 'message' AS message, e.j ->> 'statement' AS failed,
+            e.j ->> 'state_code' AS state
         FROM entry AS e
         WHERE (e.j ->> 'timestamp')::timestamptz BETWEEN since AND until
         AND e.j ->> 'dbname' = current_database()
+    ), ran AS MATERIALIZED (
+        SELECT m.*, regexp_replace(m.message, '^(statement|execute [^:]*): ', '') AS statement
+        FROM mine AS m WHERE m.severity = 'LOG' AND m.message ~ '^(statement|execute [^:]*): '
     )
-    SELECT m.at, regexp_replace(m.message, '^(statement|execute [^:]*): ', ''), (
-        SELECT f.message FROM mine AS f
-        WHERE f.session = m.session AND f.line_num > m.line_num AND f.severity IN ('ERROR', 'FATAL')
+    SELECT r.at, r.statement, failure.message, failure.state
+    FROM ran AS r LEFT JOIN LATERAL (
+        -- A mistake in the syntax has an error and no line of its own: it is not that of the statement before.
+        SELECT f.message, f.state FROM mine AS f
+        WHERE f.session = r.session AND f.line_num > r.line_num AND f.severity IN ('ERROR', 'FATAL')
+        AND f.failed = r.statement
         AND NOT EXISTS (
-            SELECT FROM mine AS n WHERE n.session = m.session AND n.severity = 'LOG'
-            AND n.line_num > m.line_num AND n.line_num < f.line_num
+            SELECT FROM mine AS n WHERE n.session = r.session AND n.severity = 'LOG'
+            AND n.line_num > r.line_num AND n.line_num < f.line_num
         )
         ORDER BY f.line_num LIMIT 1
-    )
-    FROM mine AS m
-    WHERE m.severity = 'LOG' AND m.message ~ '^(statement|execute [^:]*): '
-    ORDER BY m.at, m.line_num;
+    ) AS failure ON true
+    ORDER BY r.at, r.line_num;
 END
 $$;
 REVOKE ALL ON FUNCTION guard.candidate_statements FROM PUBLIC;

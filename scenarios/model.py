@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from scenarios.statements import without_comments
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common import catalog
 
@@ -249,7 +250,10 @@ class Detect(_Part):
         return number > self.above if self.above is not None else number < (self.below or 0)
 
     def matches_sql(self, statement: str) -> bool:
-        return self.sql is not None and re.search(self.sql, statement, re.IGNORECASE | re.DOTALL) is not None
+        """Whether a statement does what is looked for; its comments say nothing."""
+        if self.sql is None:
+            return False
+        return re.search(self.sql, without_comments(statement), re.IGNORECASE | re.DOTALL) is not None
 
 
 class Mitigation(_Part):

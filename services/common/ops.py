@@ -85,6 +85,11 @@ class SettingsView(BaseModel):
     settings: dict[str, SettingView]
 
 
+def trail(database_url: str | None, *, service: str) -> Database | None:
+    """Where a service that keeps nothing else writes down what operators did to it; nowhere without a URL."""
+    return Database(database_url, service=service, schema="ops", pool_size=2) if database_url else None
+
+
 class OperatorSettings(Generic[S]):
     """The three layers of one service's settings.
 

@@ -9,10 +9,9 @@ from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.app import NoSettings, ServiceParts, create_service
-from services.common.database import Database
 from services.common.errors import NotFound, responses
 from services.common.fields import OperatorName
-from services.common.ops import OperatorSettings
+from services.common.ops import OperatorSettings, trail
 from services.dns import failure_modes, server
 from services.dns.failure_modes import record_missing
 from services.dns.settings import SHIPPED_ZONE, DnsSettings
@@ -79,11 +78,7 @@ def create_app() -> FastAPI:
     settings = DnsSettings()
     fraud = socket.gethostbyname(settings.fraud_address)
     zone = LiveZone(settings.zone_file, shipped=SHIPPED_ZONE, addresses={record_missing.RECORD: fraud})
-    database = (
-        Database(settings.database_url, service=NAME, schema="ops", pool_size=2)
-        if settings.database_url
-        else None
-    )
+    database = trail(settings.database_url, service=NAME)
     return create_service(
         ServiceParts(
             name=NAME,

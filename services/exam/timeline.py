@@ -50,7 +50,7 @@ _SETTINGS = text(
     "SELECT c.at, c.service, c.actor, c.name, c.old_value, c.new_value FROM ops.setting_changes AS c"
     " WHERE c.at BETWEEN :since AND :until ORDER BY c.at, c.id"
 )
-_STATEMENTS = text("SELECT at, statement, error FROM guard.candidate_statements(:since, :until)")
+_STATEMENTS = text("SELECT at, statement, error, code FROM guard.candidate_statements(:since, :until)")
 
 
 class TimelineReader:
@@ -131,7 +131,8 @@ class TimelineReader:
     def _statements(self, since: datetime, until: datetime) -> Iterator[Event]:
         for row in self._rows(_STATEMENTS, since, until):
             statement = row.statement[:MAX_STATEMENT]
-            yield _event(row.at, "sql.run", "candidate", statement=statement, error=row.error)
+            failed = {"error": row.error, "sqlstate": row.code}
+            yield _event(row.at, "sql.run", "candidate", statement=statement, **failed)
 
     def _restarts(self, since: datetime, until: datetime) -> Iterator[Event]:
         """A service that came back has another start time than the one before."""

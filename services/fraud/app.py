@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.common.app import ServiceParts, create_service
+from services.common.app import NoSettings, ServiceParts, create_service
+from services.common.ops import OperatorSettings, trail
 from services.common.settings import ServiceSettings
 
 NAME = "fraud"
@@ -40,12 +41,16 @@ def check(body: CheckRequest) -> Verdict:
 
 
 def create_app() -> FastAPI:
-    """The app; it keeps nothing."""
+    """The app; its database keeps only who restarted it."""
+    settings = ServiceSettings(failure_mode="none")
+    database = trail(settings.database_url, service=NAME)
     return create_service(
         ServiceParts(
             name=NAME,
-            settings=ServiceSettings(failure_mode="none"),
+            settings=settings,
+            database=database,
             needs_database=False,
+            operator=OperatorSettings(NAME, NoSettings(), database=database),
         ),
         router,
     )

@@ -13,10 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.common import deadline, triggers
 from services.common.app import ServiceParts, create_service
 from services.common.client import Dependency
-from services.common.database import Database
 from services.common.errors import Forbidden, Unprocessable, UpstreamFailed, responses
 from services.common.fields import IdempotencyKey
-from services.common.ops import OperatorSettings
+from services.common.ops import OperatorSettings, trail
 from services.gateway.settings import GatewayOperatorSettings, GatewaySettings
 
 NAME = "gateway"
@@ -218,11 +217,7 @@ async def _call(request: Request, dependency: str, method: str, path: str, **sen
 def create_app() -> FastAPI:
     """The app; its database keeps only what operators set."""
     settings = GatewaySettings()
-    database = (
-        Database(settings.database_url, service=NAME, schema="ops", pool_size=2)
-        if settings.database_url
-        else None
-    )
+    database = trail(settings.database_url, service=NAME)
     app = create_service(
         ServiceParts(
             name=NAME,

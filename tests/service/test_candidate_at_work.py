@@ -140,22 +140,23 @@ def test_a_setting_that_there_is_not_is_refused_by_its_name(shop: Shop, operatio
         operations.change_settings("inventory", {"nonsense": 1})
 
 
+@pytest.mark.parametrize("service", ["gateway", "inventory", "fraud", "dns"])
 def test_a_restart_ends_the_process_and_is_on_record(
-    shop: Shop, operations: Operations, eventually: Callable[[Callable[[], object]], None]
+    shop: Shop, operations: Operations, eventually: Callable[[Callable[[], object]], None], service: str
 ) -> None:
-    inventory = shop.start("inventory")
+    started = shop.start(service)
 
-    operations.restart_service("inventory")
+    operations.restart_service(service)
 
-    eventually(lambda: not inventory.process.is_alive())
-    assert changes(shop) == [("inventory", "ada", "restart")]
+    eventually(lambda: not started.process.is_alive())
+    assert changes(shop) == [(service, "ada", "restart")]
 
 
 def test_a_service_without_a_database_restarts_as_well(
     shop: Shop, operations: Operations, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
-    fraud = shop.start("fraud")
     shop.environment.pop("DATABASE_URL", None)
+    fraud = shop.start("fraud")
 
     operations.restart_service("fraud")
 

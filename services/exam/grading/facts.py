@@ -71,19 +71,19 @@ class Facts:
 
     @cached_property
     def acknowledged_at(self) -> datetime | None:
-        """When a person first acknowledged a page or an incident."""
+        """When a person first acknowledged a page or an incident.
+
+        Who acknowledges before there is a page, perhaps all the time, answers none by that: then only
+        the acknowledgement of an incident counts.
+        """
         if not self.has_begun:
             return None
         paged = next(self.events("page.sent", "incident.opened"), None)
-        # Who acknowledges all the time, or before there is a page, has not answered one.
-        return next(
-            (
-                event.at
-                for event in self.by_people("page.acknowledged", "incident.acknowledged")
-                if paged is None or event.at >= paged.at
-            ),
-            None,
-        )
+        kinds: tuple[EventKind, ...] = ("page.acknowledged", "incident.acknowledged")
+        if paged is not None and any(e.at < paged.at for e in self.from_the_start("page.acknowledged")):
+            kinds = ("incident.acknowledged",)
+        answers = (event.at for event in self.by_people(*kinds))
+        return next((at for at in answers if paged is None or at >= paged.at), None)
 
     @cached_property
     def recovered_at(self) -> datetime | None:

@@ -83,24 +83,21 @@ def nobody_disturbed(facts: Facts, item: Item) -> ItemScore:
     """On a quiet night: incidents that a person opened, by hand or by an alert, and pages about none."""
     if not facts.says_nothing_is_wrong:
         return scored(item, 0, "The diagnosis does not say that nothing is wrong.")
-    opened = {str(event.detail.get("incident_id")) for event in facts.by_people("incident.opened")}
-    paged = {
-        str(event.detail.get("incident_id"))
-        for event in facts.events("page.sent")
-        if is_person(event.actor) or event.detail.get("incident_id") is None
-    }
-    made_up = {str(one["id"]) for one in facts.journal.incidents if _is_made_up(one)}
-    disturbances = opened | paged | made_up
+    # Under what name it was asked for says nothing: anybody can give any.
+    told_of = {event.detail.get("incident_id") for event in facts.events("incident.opened", "page.sent")}
+    known = {one["id"] for one in facts.journal.incidents if one.get("alerts")}
+    by_monitoring = {one["id"] for one in facts.journal.incidents if _is_of_monitoring(one)}
+    # A message that lists others has no incident of its own; those that it lists have.
+    disturbances = (told_of | known) - by_monitoring - {None}
     if not disturbances:
         return scored(item, item.points, "Nobody was disturbed.")
     cost = item["cost"] * len(disturbances)
     return scored(item, max(0.0, item.points - cost), f"{len(disturbances)} pages or incidents for nothing.")
 
 
-def _is_made_up(incident: dict[str, Any]) -> bool:
-    """Whether an incident came of alerts, and none of them of the lab's own monitoring."""
-    sources = {alert["source"] for alert in incident.get("alerts", [])}
-    return bool(sources) and MONITORING not in sources
+def _is_of_monitoring(incident: dict[str, Any]) -> bool:
+    """Whether any of an incident's alerts is the lab's own monitoring's."""
+    return any(alert["source"] == MONITORING for alert in incident.get("alerts", []))
 
 
 def severity_of_nothing(facts: Facts, item: Item) -> ItemScore:

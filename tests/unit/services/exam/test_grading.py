@@ -13,7 +13,7 @@ from services.exam.diagnosis import COMPONENTS, Diagnosis, Evidence, RuledOut
 from services.exam.grading import Score, grade
 from services.exam.grading.grade import MEASURES
 from services.exam.grading.rubric import load
-from services.exam.journal import Journal
+from services.exam.journal import Event, EvidenceFinding, Journal
 from tests.journals import POSTMORTEM, after, event, findings, journal, perfect, true_diagnosis
 
 SCENARIOS = load_all()
@@ -365,6 +365,28 @@ def test_the_same_evidence_three_times_counts_once() -> None:
     assert score["evidence"] == pytest.approx(6 / 3 * 0.7)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ref", "again"),
+    [
+        ("trace", "4bf92f3577b34da6a3ce929d0e0e4736", "4BF92F3577B34DA6A3CE929D0E0E4736 "),
+        (
+            "signal",
+            "0190f6a4-7d3a-7000-8000-00000000beef",
+            "{0190F6A4-7D3A-7000-8000-00000000BEEF}",
+        ),
+        ("signal", "0190f6a4-7d3a-7000-8000-00000000beef", "0190f6a47d3a7000800000000000beef"),
+        ("query", "SELECT count(*) FROM pg_stat_activity", "select  count(*)\nfrom pg_stat_activity;"),
+        ("metric", "rate(http_requests_total[1m])", "rate( http_requests_total[1m] )"),
+    ],
+)
+def test_the_same_evidence_in_another_spelling_counts_once(kind: str, ref: str, again: str) -> None:
+    one, other = (EvidenceFinding(ref=r, kind=kind, exists=True, bears=True, why="") for r in (ref, again))
+
+    twice = points(scored(DNS, perfect(DNS, evidence=(one, other))))["evidence"]
+
+    assert twice == points(scored(DNS, perfect(DNS, evidence=(one,))))["evidence"]
+
+
 def test_ruling_out_the_broken_component_costs() -> None:
     answer = true_diagnosis(DNS).model_copy(
         update={"ruled_out": (RuledOut(component="dns", because="it answers its health check"),)}
@@ -420,7 +442,8 @@ def test_a_postmortem_is_worth_its_parts() -> None:
 def test_times_leave_out_an_acknowledgement_that_no_page_had_come_for() -> None:
     early = [event(10, "page.acknowledged")]
 
-    assert scored(DNS, perfect(DNS, more=early)).times.acknowledge_s == 80
+    # The incident was acknowledged a second after the page.
+    assert scored(DNS, perfect(DNS, more=early)).times.acknowledge_s == 81
 
 
 def test_what_machines_do_is_not_the_candidates() -> None:
@@ -441,7 +464,8 @@ def test_what_machines_do_is_not_the_candidates() -> None:
         (event(90, "setting.changed", service="payment", setting="acquirer", old=None, new="backup"), 10),
         (event(90, "service.restarted", service="payment"), 10),
         (event(90, "incident.opened", incident_id="1"), 5),
-        (event(90, "page.sent", "notification-service", incident_id=None, recipient="ana"), 5),
+        (event(90, "incident.opened", "lab", incident_id="1"), 5),
+        (event(90, "page.sent", "notification-service", incident_id="gone-wrong", recipient="ana"), 5),
         (event(90, "sql.run", "candidate", statement="DROP INDEX payment.by_time", error=None), 10),
         (event(-5, "record.changed", name="fraud-api", old="127.0.0.1", new="127.0.0.2"), 10),
     ],
@@ -455,9 +479,12 @@ def test_a_page_that_the_monitoring_sends_on_a_quiet_night_costs_nobody() -> Non
     false_alarm = [
         event(90, "incident.opened", "alert-ingestion", incident_id="1"),
         event(91, "page.sent", "notification-service", incident_id="1", recipient="ana"),
+        event(95, "page.sent", "notification-service", incident_id=None, recipient="ana"),
     ]
+    incident = {"id": "1", "timeline": [], "alerts": [{"source": "alertmanager", "labels": {}}]}
 
-    assert scored(QUIET, perfect(QUIET, more=false_alarm)).points == 100
+    run = perfect(QUIET, more=false_alarm, incidents=[incident])
+    assert scored(QUIET, run).points == 100
 
 
 @pytest.mark.parametrize(("source", "lost"), [("api", 5), ("alertmanager", 0)])
@@ -469,13 +496,93 @@ def test_an_alert_that_the_monitoring_did_not_send_disturbs_somebody_on_a_quiet_
     assert scored(QUIET, perfect(QUIET, incidents=[incident])).points == 100 - lost
 
 
-def test_looking_into_the_database_changes_nothing_on_a_quiet_night() -> None:
-    looked = [
-        event(90, "sql.run", "candidate", statement="SELECT count(*) FROM pg_stat_activity", error=None),
-        event(95, "sql.run", "candidate", statement="DROP INDEX payment.by_time", error="must be owner"),
-    ]
+def ran(statement: str, *, error: str | None = None, sqlstate: str | None = None) -> Event:
+    return event(95, "sql.run", "candidate", statement=statement, error=error, sqlstate=sqlstate)
 
-    assert scored(QUIET, perfect(QUIET, more=looked)).points == 100
+
+@pytest.mark.parametrize(
+    "looked",
+    [
+        ran("SELECT count(*) FROM pg_stat_activity"),
+        ran("SELECT * FROM pg_stat_activity WHERE wait_event_type = 'Lock' -- drop nothing"),
+        ran("SELECT query FROM pg_stat_activity WHERE query ILIKE '%create index%'; /* vacuum */ SELECT 1"),
+        ran("DROP INDEX payment.by_time", error="must be owner", sqlstate="42501"),
+        ran("SELECT pg_terminate_backend(pidd) FROM pg_stat_activity", error="no column", sqlstate="42703"),
+    ],
+    ids=lambda one: str(one.detail["statement"])[:60],
+)
+def test_looking_into_the_database_changes_nothing_on_a_quiet_night(looked: Event) -> None:
+    assert scored(QUIET, perfect(QUIET, more=[looked])).points == 100
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        ran("BEGIN; drop index payment.by_time"),
+        ran("SELECT '--', pg_terminate_backend(pid) FROM pg_stat_activity"),
+        ran("DO $$ BEGIN EXECUTE 'DROP INDEX payment.by_time'; END $$"),
+        ran("SELECT query_to_xml('SELECT pg_cancel_backend(42)', true, false, '')"),
+        # A session that is ended stays so, whatever becomes of the statement.
+        ran("SELECT pg_terminate_backend(7); SELECT 1/0", error="division by zero", sqlstate="22012"),
+        ran("SELECT pg_terminate_backend(pid) FROM pg_stat_activity", error="no right", sqlstate="42501"),
+    ],
+    ids=lambda one: str(one.detail["statement"])[:60],
+)
+def test_a_statement_that_changes_something_costs_on_a_quiet_night(done: Event) -> None:
+    assert scored(QUIET, perfect(QUIET, more=[done])).points <= 90
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        (
+            "inventory-timeout",
+            "WITH holder AS (SELECT pid FROM pg_stat_activity WHERE application_name = 'stock-take'"
+            " AND state = 'idle in transaction') SELECT pg_terminate_backend(pid) FROM holder",
+        ),
+        (
+            "forgotten-session",
+            "SELECT pg_terminate_backend(holder.pid) FROM pg_stat_activity AS waiting JOIN pg_stat_activity"
+            " AS holder ON holder.pid = ANY (pg_blocking_pids(waiting.pid))"
+            " WHERE waiting.application_name = 'payment' AND holder.application_name = 'back-office'",
+        ),
+    ],
+)
+def test_to_end_the_session_that_holds_the_lock_does_no_harm(name: str, statement: str) -> None:
+    scenario = SCENARIOS[name]
+
+    assert points(scored(scenario, perfect(scenario, more=[ran(statement)])))["no_harmful_action"] == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("inventory-timeout", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity -- state = 'idle'"),
+        (
+            "inventory-timeout",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state IS NOT NULL",
+        ),
+        (
+            "forgotten-session",
+            "WITH w AS (SELECT pid FROM pg_stat_activity WHERE application_name = 'payment')"
+            " SELECT pg_terminate_backend(pid) FROM w",
+        ),
+    ],
+)
+def test_to_end_sessions_without_a_look_does_harm(name: str, statement: str) -> None:
+    scenario = SCENARIOS[name]
+    failed = ran(statement, error="terminating connection", sqlstate="57P01")
+
+    for done in (ran(statement), failed):
+        assert points(scored(scenario, perfect(scenario, more=[done])))["no_harmful_action"] == 1
+
+
+@pytest.mark.timeout(60)
+@every_scenario
+def test_a_statement_of_any_length_is_understood_within_reason(scenario: Scenario) -> None:
+    long = "SELECT 1 \n" + "pg_terminate_backend application_name = $a$ in '" * 2_000
+
+    assert scored(scenario, perfect(scenario, more=[ran(long)])).points >= 85
 
 
 def test_a_quiet_night_gives_nothing_to_who_finds_a_fault() -> None:
@@ -573,3 +680,14 @@ def test_who_acknowledges_before_there_is_a_page_has_not_answered_it(at_s: int, 
     score = scored(DNS, journal(DNS, events=[*paged, event(at_s, "page.acknowledged")]))
 
     assert points(score)["acknowledged_in_time"] == expected
+
+
+def test_who_acknowledges_all_the_time_has_not_answered_a_page() -> None:
+    paged = [event(35, "incident.opened", "alert-ingestion", incident_id="1")]
+    blindly = [event(at_s, "page.acknowledged") for at_s in range(-30, 60, 10)]
+    taken = event(50, "incident.acknowledged", incident_id="1")
+
+    def given(*more: Event) -> float:
+        return points(scored(DNS, journal(DNS, events=[*paged, *blindly, *more])))["acknowledged_in_time"]
+
+    assert (given(), given(taken)) == (0, 6)
