@@ -35,7 +35,7 @@ LONGEST_RETRY_S = 15.0
 MAX_UNSENT = 100
 """Messages of one group that wait for the receiver; beyond that the oldest is given up."""
 RESTORED_FOR_S = 120.0
-"""An alert that fired before a restart is over if it has not fired again within so long."""
+"""An alert that fired before a restart within a lab is over if it has not fired again within so long."""
 
 notifications = Counter(
     "alertmanager_notifications_total",
@@ -61,7 +61,9 @@ class Notifier:
 
     ``external_url`` is where the monitoring itself is found; ``expressions``
     are those of the rules by name, for the alerts' links; ``path`` is the file
-    that outlives this process (``None``: nothing does).
+    that outlives this process (``None``: nothing does). ``resumes`` says that
+    it comes back within the same lab: what fired may fire on. A lab that
+    starts is healthy, so whatever fired in the one before is over.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Notifier:
         external_url: str,
         expressions: dict[str, str],
         path: Path | None = None,
+        resumes: bool = False,
         clock: Callable[[], float] = time.monotonic,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
@@ -84,6 +87,8 @@ class Notifier:
         self._path = path
         self._groups = {_key(one["labels"]): _restored(one) for one in (told.read(path) if path else [])}
         self._started_at_s = clock()
+        if not resumes:
+            self._end_all_restored()
 
     def update(self, alerts: Iterable[Alert]) -> None:
         """Take in the alerts that fire and those just resolved, and post what is news."""
@@ -108,15 +113,22 @@ class Notifier:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
 
+    def _end_all_restored(self) -> None:
+        """Have the first update post the end of all that is restored, behind what is unsent."""
+        groups = [group for group in self._groups.values() if group.restored]
+        for group in groups:
+            self._queue(group, _end_restored(group))
+        if groups:
+            # Not only then: a process that dies before its first update is followed by one that resumes.
+            self._keep()
+
     def _update_group(self, group: _Group, members: Sequence[Alert]) -> bool:
         """Take in a group's alerts; whether there was anything to tell."""
         alerts = [self._shown(alert) for alert in members]
         for alert in alerts:
             group.restored.pop(alert["fingerprint"], None)
         if group.restored and self._clock() - self._started_at_s >= RESTORED_FOR_S:
-            now = datetime.now(UTC)
-            alerts += [ended(alert, at=now) for alert in group.restored.values()]
-            group.restored.clear()
+            alerts += _end_restored(group)
         firing = {alert["fingerprint"]: alert for alert in alerts if alert["status"] == "firing"}
         resolved = any(alert["status"] == "resolved" for alert in alerts)
         due = bool(firing) and not group.unsent and self._clock() - group.queued_at_s >= REPEAT_S
@@ -124,12 +136,16 @@ class Notifier:
             return False
         group.firing = firing
         group.queued_at_s = self._clock()
+        self._queue(group, alerts)
+        return True
+
+    def _queue(self, group: _Group, alerts: Sequence[WebhookAlert]) -> None:
+        """Put a message behind those that wait; beyond ``MAX_UNSENT`` the oldest is given up."""
         group.unsent.append(message(alerts, group_labels=group.labels, external_url=self._external_url))
         if len(group.unsent) > MAX_UNSENT:
             group.unsent.popleft()
             notifications.labels("given_up").inc()
             log.error("alertmanager.gave_up", group=group.labels, unsent=MAX_UNSENT)
-        return True
 
     def _shown(self, alert: Alert) -> WebhookAlert:
         expression = self._expressions.get(dict(alert.labels)["alertname"], "")
@@ -206,6 +222,14 @@ def _key(labels: dict[str, str]) -> tuple[str, ...]:
 def _restored(one: told.Told) -> _Group:
     firing = {alert["fingerprint"]: alert for alert in one["firing"]}
     return _Group(one["labels"], restored=firing, unsent=deque(one["unsent"]))
+
+
+def _end_restored(group: _Group) -> list[WebhookAlert]:
+    """What is restored, as over; the group knows it no longer."""
+    now = datetime.now(UTC)
+    over = [ended(alert, at=now) for alert in group.restored.values()]
+    group.restored.clear()
+    return over
 
 
 def _present(labels: dict[str, str]) -> dict[str, str]:

@@ -66,6 +66,7 @@ class Monitoring:
                 rule.name: rule.expression.text for group in self.rules.groups for rule in group.rules
             },
             path=settings.lab_dir / TOLD if settings.lab_dir else None,
+            resumes=settings.lab_resumes,
         )
         self._evaluated_at_s = time.monotonic()
 

@@ -109,7 +109,8 @@ class Scraper:
             if count >= MAX_SAMPLES:
                 raise ScrapeFailed(f"more than {MAX_SAMPLES} samples")
             series = self._known[text] if text in self._known else new.get(text)
-            if series is None:
+            # As when nothing was scraped for an hour, because the machine slept.
+            if series is None or series.is_forgotten:
                 series = new[text] = self._store.series(self._labels(text))
             yield text, series, value
         self._known |= new

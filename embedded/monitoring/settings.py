@@ -23,6 +23,8 @@ class MonitoringSettings(BaseSettings):
     prometheus_rules: Path = RULES
     lab_dir: Path | None = None
     """Where what was told to alert-ingestion is kept; nowhere if it is not set."""
+    lab_resumes: bool = False
+    """Set by the supervisor for a monitoring that comes back within the same lab."""
     scrape_interval_s: float = Field(default=5.0, gt=0)
     scrape_timeout_s: float = Field(default=4.0, gt=0)
     evaluation_interval_s: float = Field(default=5.0, gt=0)

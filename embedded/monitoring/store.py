@@ -95,12 +95,16 @@ class Window:
 
 
 class Series:
-    """One time series; its samples come in the order of their time."""
+    """One time series; its samples come in the order of their time.
 
-    __slots__ = ("_at_ms", "_values", "labels")
+    ``is_forgotten`` once the store has let go of it: what is appended then, no query sees.
+    """
+
+    __slots__ = ("_at_ms", "_values", "is_forgotten", "labels")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
+        self.is_forgotten = False
         self._at_ms = array("q")
         self._values = array("d")
 
@@ -189,7 +193,7 @@ class Store:
         if not empty:
             return
         for labels in empty:
-            del self._series[labels]
+            self._series.pop(labels).is_forgotten = True
         self._by_name = {}
         for series in self._series.values():
             self._by_name.setdefault(dict(series.labels).get(NAME, ""), []).append(series)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from embedded.monitoring.numbers import scientific
+from embedded.monitoring.promql.errors import ExecutionError
 from embedded.monitoring.promql.nodes import Instant, Moment, Scalar, Vector
 from embedded.monitoring.store import NAME, Labels
 
@@ -42,6 +44,7 @@ AGGREGATIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "group": lambda _values: 1.0,
 }
 SELECTIONS = ("topk", "bottomk")
+_INT64_END = 2.0**63
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Selection(Instant):
     grouping: Grouping
 
     def vector(self, moment: Moment) -> Vector:
-        count = int(self.count.value(moment))
+        count = _whole(self.count.value(moment))
         if count < 1:
             return {}
         return {labels: value for group in self._groups(moment) for labels, value in group[:count]}
@@ -85,3 +88,10 @@ class Selection(Instant):
             # What is not a number comes last, whichever end is asked for.
             group.sort(key=lambda element: (math.isnan(element[1]), sign * element[1]))
             yield group
+
+
+def _whole(number: float) -> int:
+    """Without its fraction. Raises ``ExecutionError`` for what no int64 is, NaN as well: as Prometheus 2."""
+    if not -_INT64_END <= number < _INT64_END:
+        raise ExecutionError(f"Scalar value {scientific(number)} overflows int64")
+    return int(number)

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,6 +15,8 @@ from embedded.claim import Identity, clear_leftovers, runner, stop
 from embedded.environment import settings
 from embedded.ports import wanted
 from embedded.supervision import Backoff, Component, Standing, Supervised
+from embedded.supervisor import Plan, _Lab
+from services.common.catalog import PROMETHEUS
 
 
 def test_the_delay_doubles_to_five_seconds() -> None:
@@ -65,6 +69,35 @@ def test_a_program_that_is_not_there_is_said_and_tried_again(tmp_path: Path) -> 
         "process.died",
         "could not be started: no such program; starting it again in 0.2 s",
     )
+
+
+class NoForkServer:
+    """Starts nothing; remembers what each process would have been told."""
+
+    def __init__(self) -> None:
+        self.environments: list[Mapping[str, str]] = []
+
+    async def start(self, _name: str, *, environment: Mapping[str, str], **_: object) -> None:
+        self.environments.append(environment)
+
+
+def test_the_monitoring_is_told_whether_its_lab_starts_or_goes_on(tmp_path: Path) -> None:
+    fork_server, nothing = NoForkServer(), object()
+    whole: Any = _Lab(
+        settings({"LAB_DIR": str(tmp_path), "DATABASE_URL": "postgresql://root:x@db/postgres"}),
+        Plan(),
+        fork_server=fork_server,  # type: ignore[arg-type]
+        guard=nothing,  # type: ignore[arg-type]
+        display=nothing,  # type: ignore[arg-type]
+        identity=Identity.own(),
+        began_s=0.0,
+    )
+    monitoring = whole._service(PROMETHEUS)
+
+    asyncio.run(monitoring.start())
+    asyncio.run(monitoring.start())
+
+    assert [told["LAB_RESUMES"] for told in fork_server.environments] == ["false", "true"]
 
 
 def test_a_pid_that_was_given_to_somebody_else_is_never_signalled() -> None:

@@ -121,6 +121,8 @@ def test_a_query_may_come_as_a_form(api: Asked) -> None:
         ("query", {"query": "m", "time": "soon"}, 400, "bad_data", 'invalid parameter "time"'),
         ("query", {"query": "m", "time": "1e400"}, 400, "bad_data", 'invalid parameter "time"'),
         ("query", {"query": "m + on () r"}, 422, "execution", "many-to-many matching not allowed"),
+        ("query", {"query": "topk(scalar(no), m)"}, 422, "execution", "Scalar value NaN overflows int64"),
+        ("query", {"query": "topk(1/0, m)"}, 422, "execution", "Scalar value +Inf overflows int64"),
         ("query_range", {"start": "1", "end": "2"}, 400, "bad_data", 'parameter "step"'),
         ("query_range", {"start": "2", "end": "1", "step": "1"}, 400, "bad_data", "end timestamp"),
         ("query_range", {"start": "1", "end": "2", "step": "0"}, 400, "bad_data", "zero or negative"),

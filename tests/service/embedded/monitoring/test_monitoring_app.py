@@ -14,6 +14,8 @@ import pytest
 
 from embedded import ROOT
 from embedded.free_ports import free_port
+from embedded.monitoring import told
+from embedded.monitoring.app import TOLD
 from embedded.processes import child_main
 from services.common.catalog import SERVICES
 from tests.service.embedded.monitoring.conftest import Exporter, Receiver
@@ -34,9 +36,11 @@ _fork_server = multiprocessing.get_context("forkserver")
 
 
 @contextmanager
-def monitoring(folder: Path, *, exporter: Exporter, receiver: Receiver) -> Iterator[str]:
+def monitoring(
+    folder: Path, *, exporter: Exporter, receiver: Receiver, lab_resumes: str = "false"
+) -> Iterator[str]:
     """The monitoring on a free port, scraping every 100 ms; every service is the exporter. Its URL."""
-    (folder / "rules").mkdir()
+    (folder / "rules").mkdir(exist_ok=True)
     (folder / "rules" / "some.yml").write_text(RULES)
     port = free_port()
     environment = {
@@ -47,6 +51,8 @@ def monitoring(folder: Path, *, exporter: Exporter, receiver: Receiver) -> Itera
         "ALERT_INGESTION_URL": receiver.url,
         "PROMETHEUS_URL": f"http://127.0.0.1:{port}",
         "PROMETHEUS_RULES": str(folder / "rules"),
+        "LAB_DIR": str(folder),
+        "LAB_RESUMES": lab_resumes,
         "SCRAPE_INTERVAL_S": "0.1",
         "EVALUATION_INTERVAL_S": "0.1",
     }
@@ -102,6 +108,30 @@ def test_a_fault_is_posted_and_so_is_its_end(
     assert [alert["fingerprint"] for alert in firing["alerts"]] == [
         alert["fingerprint"] for alert in resolved["alerts"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("lab_resumes", "statuses"),
+    [("false", ["firing", "resolved", "firing"]), ("true", ["firing", "firing"])],
+)
+def test_a_lab_that_starts_knows_no_fault_and_one_that_goes_on_knows_it_still(
+    tmp_path: Path,
+    exporter: Exporter,
+    receiver: Receiver,
+    eventually: Callable[[Callable[[], object]], None],
+    lab_resumes: str,
+    statuses: list[str],
+) -> None:
+    def knows_that_it_was_told() -> bool:
+        return bool(receiver.accepted) and not any(one["unsent"] for one in told.read(tmp_path / TOLD))
+
+    exporter.body = BROKEN
+    with monitoring(tmp_path, exporter=exporter, receiver=receiver):
+        eventually(knows_that_it_was_told)
+    with monitoring(tmp_path, exporter=exporter, receiver=receiver, lab_resumes=lab_resumes):
+        eventually(lambda: len(receiver.accepted) >= len(statuses))
+
+    assert [message["status"] for message in receiver.accepted] == statuses
 
 
 def test_it_tells_how_it_is_and_lets_browsers_ask(

@@ -28,7 +28,7 @@ import yaml
 
 from embedded.free_ports import free_port
 from embedded.monitoring.app import new_client
-from embedded.monitoring.promql import Moment, QueryError, Scalar, read
+from embedded.monitoring.promql import ExecutionError, Moment, QueryError, Scalar, read
 from embedded.monitoring.promql.nodes import Instant
 from embedded.monitoring.rules import RecordingRule, Rule, RuleSet, load
 from embedded.monitoring.scrape import Scraper
@@ -472,3 +472,14 @@ def test_what_prometheus_refuses_is_refused(both: Both, query: str) -> None:
     assert both.api.get("/api/v1/query", params={"query": query}).status_code in (400, 422)
     with pytest.raises(QueryError):
         both.evaluate(query, both.last_ms)
+
+
+@pytest.mark.parametrize("count", ["scalar(nothing)", "1 / 0", "-1 / 0", "1e19", "2 ^ 63"])
+def test_what_is_no_count_is_refused_in_the_same_words(both: Both, count: str) -> None:
+    query = f"topk({count}, up)"
+    theirs = both.api.get("/api/v1/query", params={"query": query})
+
+    with pytest.raises(ExecutionError) as ours:
+        both.evaluate(query, both.last_ms)
+
+    assert (theirs.status_code, theirs.json()["error"]) == (422, str(ours.value))

@@ -93,6 +93,34 @@ def test_a_series_that_first_came_in_a_broken_body_is_seen_when_it_comes_whole(e
     assert values(store, "a", 1_005) == [2.0]
 
 
+def test_a_target_that_was_not_scraped_for_longer_than_is_kept_has_its_samples_again(
+    exporter: Exporter,
+) -> None:
+    store = Store()
+
+    async def scrape_around_a_sleep() -> Outcome:
+        clock = Clock()
+        async with new_client() as client:
+            target = Target("shop", f"{exporter.url}/metrics")
+            scraper = Scraper(target, store=store, client=client, timeout_s=2, clock=clock)
+            exporter.body = 'a 1\nb{x="1"} 1\n'
+            await scraper.scrape()
+            clock.now_s += 7_200
+            store.prune(int(clock.now_s * 1000))
+            for n in (2, 3, 4):
+                exporter.body = f'a {n}\nb{{x="1"}} {n}\n'
+                await scraper.scrape()
+                clock.now_s += 5
+            return scraper.outcome
+
+    outcome = asyncio.run(scrape_around_a_sleep())
+
+    assert outcome.health == "up"
+    for name in ("a", "b"):
+        (series,) = store.select(Selector(name, ()))
+        assert list(series.window(0, 10_000_000).values) == [2.0, 3.0, 4.0]
+
+
 def test_what_a_scrape_tells_of_itself(exporter: Exporter) -> None:
     store = scraped(exporter, "a 1\nb 1\n")
 

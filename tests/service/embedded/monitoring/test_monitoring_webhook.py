@@ -64,6 +64,11 @@ async def _accepted(receiver: Receiver, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
+def told(receiver: Receiver) -> list[list[tuple[str, str]]]:
+    """Route and status of each alert, by message."""
+    return [[(a["labels"]["route"], a["status"]) for a in m["alerts"]] for m in receiver.accepted]
+
+
 def test_a_message_is_in_alertmanagers_format(receiver: Receiver) -> None:
     notify(receiver, [alert(route="/a"), alert("resolved", route="/b")], accepted=1)
 
@@ -173,8 +178,7 @@ def test_alerts_of_one_group_come_together_and_news_of_it_with_all_that_fire(rec
 
     notify(receiver, [first], [first, second], [alert("resolved", route="/a"), second], accepted=3)
 
-    states = [[(a["labels"]["route"], a["status"]) for a in m["alerts"]] for m in receiver.accepted]
-    assert states == [
+    assert told(receiver) == [
         [("/a", "firing")],
         [("/a", "firing"), ("/b", "firing")],
         [("/a", "resolved"), ("/b", "firing")],
@@ -193,18 +197,23 @@ def test_a_receiver_that_stays_away_does_not_fill_the_memory(
 
 
 class Monitoring:
-    """A notifier that is killed and started again, with the same file and the same receiver."""
+    """A notifier that is killed and started again, with the same file and the same receiver.
+
+    A lab's first life does not resume; its others do.
+    """
 
     def __init__(self, receiver: Receiver, path: Path) -> None:
         self.clock = Clock()
         self._receiver = receiver
         self._path = path
 
-    def life(self, *updates: tuple[float, list[Alert]], accepted: int) -> None:
+    def life(self, *updates: tuple[float, list[Alert]], accepted: int, resumes: bool = True) -> None:
         """Start, take in the updates, each so many seconds after the start, and die without a goodbye."""
-        asyncio.run(self._life(updates, accepted=accepted))
+        asyncio.run(self._life(updates, accepted=accepted, resumes=resumes))
 
-    async def _life(self, updates: tuple[tuple[float, list[Alert]], ...], *, accepted: int) -> None:
+    async def _life(
+        self, updates: tuple[tuple[float, list[Alert]], ...], *, accepted: int, resumes: bool
+    ) -> None:
         began_s = self.clock.now_s
         async with new_client() as client:
             notifier = Notifier(
@@ -213,6 +222,7 @@ class Monitoring:
                 external_url="",
                 expressions={},
                 path=self._path,
+                resumes=resumes,
                 clock=self.clock,
                 first_retry_s=0.02,
             )
@@ -232,8 +242,7 @@ def test_an_alert_that_ends_while_the_monitoring_is_away_is_resolved_after_a_whi
     monitoring.life((5, []), (RESTORED_FOR_S - 1, [alert(route="/b")]), accepted=2)
     monitoring.life((5, [alert(route="/b")]), (RESTORED_FOR_S, [alert(route="/b")]), accepted=4)
 
-    states = [[(a["labels"]["route"], a["status"]) for a in m["alerts"]] for m in receiver.accepted]
-    assert states == [
+    assert told(receiver) == [
         [("/a", "firing"), ("/b", "firing")],
         [("/b", "firing")],
         [("/b", "firing")],
@@ -253,6 +262,52 @@ def test_a_message_that_was_not_accepted_is_posted_by_the_monitoring_that_comes_
         Monitoring(receiver, tmp_path / "told.json").life((5, []), accepted=2)
 
     assert [message["status"] for message in receiver.accepted] == ["firing", "resolved"]
+
+
+def test_what_fired_in_the_lab_before_is_over_when_a_lab_starts_and_fires_anew(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    monitoring = Monitoring(receiver, tmp_path / "told.json")
+    monitoring.life((0, [alert(route="/a"), alert(route="/b")]), accepted=1, resumes=False)
+    monitoring.life((5, []), (50, [alert(route="/a")]), accepted=3, resumes=False)
+
+    assert told(receiver) == [
+        [("/a", "firing"), ("/b", "firing")],
+        [("/a", "resolved"), ("/b", "resolved")],
+        [("/a", "firing")],
+    ]
+    assert all(a["endsAt"] > a["startsAt"] for a in receiver.accepted[1]["alerts"])
+
+
+def test_an_alert_that_fires_at_a_labs_first_update_is_a_new_one(receiver: Receiver, tmp_path: Path) -> None:
+    monitoring = Monitoring(receiver, tmp_path / "told.json")
+    monitoring.life((0, [alert(route="/a")]), accepted=1, resumes=False)
+    monitoring.life((5, [alert(route="/a")]), accepted=3, resumes=False)
+
+    assert told(receiver) == [[("/a", "firing")], [("/a", "resolved")], [("/a", "firing")]]
+
+
+def test_a_monitoring_that_dies_before_its_first_update_ends_what_fired_in_the_lab_before(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    monitoring = Monitoring(receiver, tmp_path / "told.json")
+    monitoring.life((0, [alert(route="/a")]), accepted=1, resumes=False)
+    monitoring.life(accepted=1, resumes=False)
+    monitoring.life((5, []), accepted=2)
+
+    assert told(receiver) == [[("/a", "firing")], [("/a", "resolved")]]
+
+
+def test_what_the_lab_before_had_still_to_tell_comes_first(tmp_path: Path) -> None:
+    port = free_port()
+    away = Receiver(f"http://127.0.0.1:{port}")
+    Monitoring(away, tmp_path / "told.json").life((0, [alert(route="/a")]), accepted=0, resumes=False)
+
+    with receiving(port) as receiver:
+        monitoring = Monitoring(receiver, tmp_path / "told.json")
+        monitoring.life((5, []), (50, [alert(route="/a")]), accepted=3, resumes=False)
+
+    assert told(receiver) == [[("/a", "firing")], [("/a", "resolved")], [("/a", "firing")]]
 
 
 def test_a_file_that_cannot_be_understood_is_as_good_as_none(receiver: Receiver, tmp_path: Path) -> None:

@@ -132,6 +132,33 @@ def test_what_is_not_a_number_is_neither_smallest_nor_topmost() -> None:
     assert vector("topk(1, m)", samples) == {"b": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        ("scalar(nothing)", "NaN"),
+        ("1 / 0", "+Inf"),
+        ("-1 / 0", "-Inf"),
+        ("-1e19", "-1e+19"),
+        ("2 ^ 63", "9.223372036854776e+18"),
+    ],
+)
+@pytest.mark.parametrize("operator", ["topk", "bottomk"])
+def test_so_many_is_an_int64_or_an_error(operator: str, count: str, shown: str) -> None:
+    with pytest.raises(ExecutionError) as refused:
+        vector(f"{operator}({count}, m)", store(a=[1], b=[2]))
+
+    assert str(refused.value) == f"Scalar value {shown} overflows int64"
+
+
+def test_so_many_loses_its_fraction_and_may_be_more_than_there_are() -> None:
+    samples = store(a=[1], b=[2])
+
+    assert vector("topk(1.9, m)", samples) == {"b": 2.0}
+    assert vector("topk(-0.5, m)", samples) == {}
+    assert vector("topk(9223372036854774784, m)", samples) == {"b": 2.0, "a": 1.0}
+    assert vector("topk(-(2 ^ 63), m)", samples) == {}
+
+
 def test_absent_says_what_is_missing() -> None:
     root = read('absent(nothing{job="x",env=~"a|b"})').root
     assert isinstance(root, Instant)

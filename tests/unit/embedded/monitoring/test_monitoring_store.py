@@ -98,6 +98,7 @@ def test_an_hour_is_kept_and_what_is_older_goes() -> None:
     assert [one.labels for one in store] == [young.labels]
     assert len(young) == 1
     assert store.select(Selector("old", ())) == []
+    assert (old.is_forgotten, young.is_forgotten) == (True, False)
 
 
 def test_there_are_never_more_series_than_allowed() -> None:
