@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +23,8 @@ from lab.exam_client import OVER, ExamClient, abort_unless_over, get_patiently, 
 from lab.scenario import known_scenarios
 
 POLL_S = 1.0
-END_WITHIN_S = 5.0
+END_WITHIN_S = 10.0
+"""For so long an agent may say its last words, and again after it was told to end."""
 FAILED = "failed"
 """The state of an exam that could not be held."""
 ALL = "all"
@@ -124,17 +126,19 @@ def sit(examiner: ExamClient, exam: Exam, *, terms: Terms, logs: Path) -> Result
     wanted = {"candidate": terms.candidate, "minutes": terms.minutes, "open": terms.is_open}
     soak = {} if terms.soak_s is None else {"soak_s": terms.soak_s}
     run = examiner.post("/runs", {**asdict(exam), **wanted, **soak})
-    agent: subprocess.Popen[bytes] | None = None
     try:
         examiner.post(f"/runs/{run['id']}/start")
         _wait(examiner, run["id"], until=("soaking", "running", *OVER))
         agent = _start_agent(terms, run, url=examiner.url, log=logs / f"{run['id']}.log")
+        try:
+            _wait(examiner, run["id"], until=("grading", *OVER))
+        finally:
+            # Before the lab is put back: what the agent holds locked in the database would be in the way.
+            agent_exit = _end(agent)
         ended = _wait(examiner, run["id"], until=OVER)
     except BaseException:
         abort_unless_over(examiner, run["id"])
         raise
-    finally:
-        agent_exit = _end(agent) if agent else None
     return _result(examiner, exam, ended, agent_exit=agent_exit, took_s=time.monotonic() - began_s)
 
 
@@ -163,18 +167,21 @@ def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _end(agent: "subprocess.Popen[bytes]") -> int | None:
     """The agent's exit code. One that goes on after its run is ended, with all that it has started."""
+    code = None
     try:
-        return agent.wait(END_WITHIN_S)
+        code = agent.wait(END_WITHIN_S)
     except subprocess.TimeoutExpired:
-        pass
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        os.killpg(agent.pid, number)
-        try:
+        os.killpg(agent.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             agent.wait(END_WITHIN_S)
-            return None
-        except subprocess.TimeoutExpired:
-            continue
-    raise LabError(f"the agent (pid {agent.pid}) cannot be ended")
+    # Also where the agent has exited: while one of its group goes on, the group's number is nobody else's.
+    with suppress(ProcessLookupError):
+        os.killpg(agent.pid, signal.SIGKILL)
+    try:
+        agent.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"the agent (pid {agent.pid}) cannot be ended") from error
+    return code
 
 
 def _wait(examiner: ExamClient, run_id: str, *, until: Iterable[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from embedded import ROOT
 from lab.scenario import known_scenarios
 from scenarios.model import Scenario, Step
+from scenarios.steps import FRAUD
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common.catalog import DEPENDS_ON, service
 from services.exam.diagnosis import COMPONENTS
@@ -57,6 +58,7 @@ def rendered() -> dict[str, str]:
         "severity": gravest,
         "first_page": _first_page,
         "words": words,
+        "fraud": FRAUD,
     }
     return {place: templates.get_template(template).render(facts) for place, template in FILES.items()}
 
@@ -80,13 +82,13 @@ def stale(folder: Path = FOLDER) -> list[str]:
 
 
 def words(step: Step) -> str:
-    """A step of a mitigation as somebody would type it."""
+    """A step of a mitigation as somebody would type it; ``ADDRESS`` where the lab says which."""
     if step.ops is not None:
         changes = " ".join(shlex.quote(f"{name}={_typed(value)}") for name, value in (step.set or {}).items())
         return f"lab ops set {step.ops} {changes}"
     if step.record is not None:
         ttl = f" --ttl-s {step.ttl_s}" if step.ttl_s is not None else ""
-        address = "127.0.0.1" if step.address == "fraud" else step.address
+        address = "ADDRESS" if step.address == FRAUD else step.address
         return f"lab ops record {step.record} {address}{ttl}"
     if step.sql is not None:
         return f'lab psql -c "{" ".join(step.sql.split())}"'

@@ -15,17 +15,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-import database
 from scenarios.access import ADMINISTERED, LabAccess, Refused
 from scenarios.probes import Answer, Probes
+from services.common import indexes
 from services.common.catalog import PROMETHEUS, TRAFFIC_GENERATOR
 
 ROUNDS = 4
 ROUND_EVERY_S = 0.5
 RECORDS = ("fraud-api", "ledger", "ns1")
-_INDEX = re.compile(
-    r"^CREATE (?:UNIQUE )?INDEX IF NOT EXISTS (\w+)\s+ON (profile|payment|inventory)\.", re.MULTILINE
-)
 _BUILD_INFO = re.compile(r'^build_info\{[^}]*release="([^"]*)"[^}]*\} 1', re.MULTILINE)
 
 SCHEMA_SQL = """
@@ -47,15 +44,6 @@ SCHEMA_SQL = """
         SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'profile'::regnamespace
     ) AS described (line)
 """
-INDEXES_SQL = """
-    SELECT coalesce(array_agg(format('%s.%s', n.nspname, c.relname) ORDER BY n.nspname, c.relname), '{}')
-    FROM pg_index AS i
-    JOIN pg_class AS c ON c.oid = i.indexrelid
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname IN ('profile', 'payment', 'inventory') AND NOT EXISTS (
-        SELECT FROM pg_constraint AS p WHERE p.conindid = i.indexrelid AND p.contype IN ('p', 'u', 'x'))
-"""
-"""The shop's indexes that a candidate may drop, and those that one has left."""
 REFERENCE_SQL: Mapping[str, str] = {
     "profile.users": "SELECT md5(string_agg(u::text, ',' ORDER BY u.id)) FROM profile.users AS u",
     "payment.customers of the seed": (
@@ -153,7 +141,7 @@ def take(
 
         facts = {
             "schema_digest": str(ask(SCHEMA_SQL)),
-            **_indexes(ask(INDEXES_SQL)),
+            **_indexes(ask(indexes.INDEXES_SQL)),
             "reference": {name: str(ask(query)) for name, query in REFERENCE_SQL.items()},
             "conserved": {name: str(ask(query)) for name, query in CONSERVED_SQL.items()},
             "rows": {name: int(ask(query)) for name, query in GROWING_SQL.items()},
@@ -207,11 +195,7 @@ def unwell(baseline: Baseline) -> list[str]:
 
 
 def _indexes(found: Sequence[str]) -> dict[str, list[str]]:
-    given = {
-        f"{schema}.{index}"
-        for file in database.FOLDER.glob("*.sql")
-        for index, schema in _INDEX.findall(file.read_text())
-    }
+    given = indexes.given()
     return {"indexes_missing": sorted(given - {*found}), "indexes_added": sorted({*found} - given)}
 
 

@@ -6,6 +6,7 @@ services and from the scenarios' vocabulary, routes are route templates.
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -43,6 +44,24 @@ class Evidence(_Part):
     kind: Literal["signal", "trace", "query", "metric"]
     ref: Annotated[str, Field(min_length=1, max_length=5_000, pattern=r"^[^\x00]+$")]
     says: Text = ""
+
+
+def identity(kind: str, ref: str) -> str:
+    """What a piece of evidence refers to, however it is spelt: by this it is looked up, and counts once.
+
+    A metric's is for comparing alone: without its spaces an expression may not be one.
+    """
+    if kind == "query":
+        return " ".join(ref.lower().split()).rstrip("; ")
+    if kind == "metric":
+        return "".join(ref.split())
+    spelt = ref.strip().lower()
+    if kind == "trace":
+        return spelt
+    try:
+        return str(UUID(spelt))
+    except ValueError:
+        return spelt
 
 
 class Diagnosis(_Part):

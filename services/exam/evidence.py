@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from services.common.database import Database
 from services.common.errors import Unavailable
-from services.exam.diagnosis import Evidence
+from services.exam.diagnosis import Evidence, identity
 from services.exam.journal import Event, EvidenceFinding
 from services.exam.prometheus import Prometheus
 
@@ -77,7 +77,7 @@ class EvidenceChecker:
 
     def _signal(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
         try:
-            row = self._row(_SIGNAL, UUID(ref.strip()))
+            row = self._row(_SIGNAL, UUID(identity("signal", ref)))
         except ValueError:
             return False, False, "this is not a signal's id"
         if row is None:
@@ -90,7 +90,7 @@ class EvidenceChecker:
         return (True, bears, why) if trace is None or _shows(trace, bearing) else (True, False, UNHURT)
 
     def _trace(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
-        row = self._row(_TRACE, ref.strip().lower())
+        row = self._row(_TRACE, identity("trace", ref))
         if row is None:
             return False, False, "there is no such trace"
         bears, why = _of_services(row.services, row.ended_at, bearing)
@@ -142,18 +142,14 @@ def _shows(trace: Any, bearing: Bearing) -> bool:
 
 
 def _query(ref: str, bearing: Bearing, statements: Sequence[Event]) -> tuple[bool, bool, str]:
-    wanted = _normal(ref)
-    ran = [event for event in statements if _normal(str(event.detail["statement"])) == wanted]
+    wanted = identity("query", ref)
+    ran = [event for event in statements if identity("query", str(event.detail["statement"])) == wanted]
     if not ran:
         return False, False, "the candidate's role did not run this"
     if all(event.detail["error"] for event in ran):
         return True, False, f"failed: {ran[-1].detail['error']}"
     if not any(bearing.since <= event.at <= bearing.until for event in ran):
         return True, False, "was not run in the time in which it was broken"
-    read = _normal(_TEXT.sub(" ", _COMMENT.sub(" ", ref))).replace('"', "")
+    read = identity("query", _TEXT.sub(" ", _COMMENT.sub(" ", ref))).replace('"', "")
     met = [name for name in bearing.relations if re.search(_READ.format(re.escape(name.lower())), read)]
     return True, bool(met), f"reads {', '.join(met)}" if met else "reads nothing that shows the fault"
-
-
-def _normal(statement: str) -> str:
-    return " ".join(statement.lower().split()).rstrip("; ")

@@ -25,9 +25,14 @@ class Incidents:
         return [self._ask("GET", f"/{one}").json() for one in ids]
 
     def postmortems(self, incidents: Iterable[dict[str, Any]], *, until: datetime) -> dict[str, str]:
-        """The Markdown of each that was written by ``until``, by incident id."""
+        """The Markdown of each that was last written by ``until``, by incident id.
+
+        One that somebody wrote anew after that is left out, whoever it was: what it said before is gone.
+        """
         written = [one["id"] for one in incidents if written_by(one, until=until)]
-        return {one: self._ask("GET", f"/{one}/postmortem").text for one in written}
+        texts = {one: self._ask("GET", f"/{one}/postmortem").text for one in written}
+        # Looked at again: what was written in between is the text that was read.
+        return {one["id"]: texts[one["id"]] for one in self.details(written) if written_by(one, until=until)}
 
     def close_all(self) -> int:
         """Resolve what is unresolved, so that a new alert is a new incident; how many there were."""
@@ -56,8 +61,8 @@ class Incidents:
 
 
 def written_by(incident: dict[str, Any], *, until: datetime) -> bool:
-    """Whether somebody had written an incident's postmortem by then."""
-    return any(
-        step["what"] == "postmortem" and datetime.fromisoformat(step["at"]) <= until
-        for step in incident["timeline"]
-    )
+    """Whether an incident has a postmortem that nobody has written to since then."""
+    written = [
+        datetime.fromisoformat(step["at"]) for step in incident["timeline"] if step["what"] == "postmortem"
+    ]
+    return bool(written) and max(written) <= until

@@ -1,10 +1,11 @@
 """The inventory service: stock, reservations, releases."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Request
 
-from services.common import deadline, triggers
+from services.common import deadline, indexes, triggers
 from services.common.app import ServiceParts, create_service
 from services.common.database import Database
 from services.common.errors import DeadlineExceeded, responses
@@ -80,6 +81,7 @@ def create_app() -> FastAPI:
             operator=operator,
             failure_modes=failure_modes,
             world=world,
+            restore=partial(indexes.drop_added, database, schema=NAME),
             running=(world.closing,),
         ),
         router,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 
+from services.common import indexes
 from services.common.client import InternalNames
 from services.common.database import Database
 from services.common.held_locks import HeldLocks
@@ -82,6 +83,7 @@ class PaymentWorld:
         self.report.stop()
         self._names.forget()
         self.ledger.let_all_acquirers_accept()
+        indexes.drop_added(self._database, schema="payment")
 
     def _record_that_it_was_ended(self) -> None:
         self._operator.change({"back_office": "closed"}, actor="postgres-session-ended")

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import cachetools
 import sentry_sdk
-from sqlalchemy import Connection, func, select, text
-from sqlalchemy.sql import quoted_name
+from sqlalchemy import Connection, func, select
 
-from services.common import deadline, metrics
+from services.common import deadline, indexes, metrics
 from services.common.database import Database
 from services.profile import sqlite
 from services.profile.releases import Lookup, Release
@@ -24,7 +23,6 @@ CACHE_SIZE = 2000
 CACHE_TTL_S = 300
 SWEEP_EVERY_S = 5.0
 """How often sessions that a release did not give back are given back."""
-OWN_INDEXES = frozenset({"users_pkey", "users_email_key"})
 
 _COLUMNS = (*users.c, func.lookup_key(users.c.email).label("account_key"))
 
@@ -100,13 +98,7 @@ class ProfileStore:
         if self._database.is_sqlite:
             sqlite.drop_added_indexes(self._database)
             return
-        with self._database.control_transaction() as db:
-            names = db.scalars(
-                text("SELECT indexname FROM pg_indexes WHERE schemaname = 'profile' AND tablename = 'users'")
-            ).all()
-            quote = db.dialect.identifier_preparer.quote
-            for name in set(names) - OWN_INDEXES:
-                db.exec_driver_sql(f"DROP INDEX profile.{quote(quoted_name(name, quote=True))}")
+        indexes.drop_added(self._database, schema="profile")
 
     def _read(self, user_id: int, behaviour: Behaviour) -> Profile | None:
         with self._session(behaviour) as db:

@@ -2,13 +2,14 @@
 
 import uuid
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.books import Books
-from tests.conftest import RunningService, Shop
+from tests.conftest import LabDatabase, RunningService, Shop
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +154,24 @@ def test_orders_that_name_their_items_the_other_way_round_do_not_deadlock(
     seen = at_once([lambda n=n: keep_reserving(back if n % 2 else forth) for n in range(8)])
 
     assert seen == [{200}] * 8
+
+
+def test_an_added_index_is_dropped_once_nobody_reads_its_table_and_holds_nobody_up(
+    shop: Shop, lab_database: LabDatabase
+) -> None:
+    inventory = shop.start("inventory")
+    with closing(lab_database.connect()) as candidate, candidate.cursor() as cursor:
+        cursor.execute("CREATE INDEX extra ON inventory.stock (name)")
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT count(*) FROM inventory.stock")
+
+        refused = inventory.client.post("/admin/baseline", timeout=5)
+
+        assert refused.is_error
+        assert inventory.client.get("/api/inventory/mug-blue", timeout=1).status_code == 200
+        cursor.execute("ROLLBACK")
+
+        assert inventory.client.post("/admin/baseline").status_code == 200
+
+        cursor.execute("SELECT to_regclass('inventory.extra')")
+        assert cursor.fetchall() == [(None,)]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from services.common.catalog import steps_between
-from services.exam.diagnosis import NOTHING
+from services.exam.diagnosis import NOTHING, identity
 from services.exam.grading.facts import Facts, names, scored, share
 from services.exam.grading.rubric import Item
 from services.exam.grading.score import ItemScore
@@ -105,7 +105,7 @@ def ruled_out(facts: Facts, item: Item) -> ItemScore:
 
 def evidence(facts: Facts, item: Item) -> ItemScore:
     """Of what the examiner's service found out about each reference of the last submission."""
-    found = {(one.kind, one.ref.strip()): one for one in facts.journal.evidence}.values()
+    found = {(one.kind, identity(one.kind, one.ref)): one for one in facts.journal.evidence}.values()
     if not found:
         return scored(item, 0, "No evidence was given.")
     bearing = [one for one in found if one.exists and (one.bears or facts.is_quiet)]

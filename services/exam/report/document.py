@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from scenarios.model import Scenario
+from scenarios.model import NO_FAULT, Scenario
 from services.exam.diagnosis import Diagnosis
 from services.exam.grading.facts import names
 from services.exam.grading.rubric import Rubric
@@ -37,9 +37,8 @@ def style() -> str:
 def as_html(scenario: Scenario, rubric: Rubric, journal: Journal, score: Score) -> str:
     """The report as one file: style and charts are in it, scripts there are none."""
     shown = marks(scenario, journal, score)
-    explanations = {
-        item.measure: item.explanation for one in rubric.criteria for item in (*one.fault, *one.quiet)
-    }
+    is_quiet = scenario.truth.component == NO_FAULT
+    items = [item for one in rubric.criteria for item in (one.quiet if is_quiet else one.fault)]
     return TEMPLATES.get_template("report.html.j2").render(
         style=Markup(style()),  # noqa: S704 (ours)
         scenario=scenario,
@@ -47,7 +46,7 @@ def as_html(scenario: Scenario, rubric: Rubric, journal: Journal, score: Score) 
         journal=journal,
         score=score,
         marks=shown,
-        explanations=explanations,
+        explanations={item.measure: item.explanation for item in items},
         answers=_answers(scenario, journal),
         diagnosis=_last(journal),
         timeline=timeline_chart(journal, shown, words=KINDS),

@@ -163,6 +163,8 @@ def test_the_baseline_is_the_same_after_all_was_put_back_and_says_what_is_not_be
     show(CARD_DECLINE.red_herrings[0], lab)
     with lab.as_candidate() as session, session.cursor() as cursor:
         cursor.execute("CREATE INDEX extra ON profile.users (name)")
+        cursor.execute("CREATE INDEX extra ON payment.transactions (status)")
+        cursor.execute('CREATE INDEX "an Odd %s name" ON inventory.stock (name)')
     changed = baselines.take(lab)
     with Client(token=None) as client:
         for admin in lab.admins(client).values():

@@ -1,6 +1,8 @@
 """What a batch makes of its options, and what it keeps from an agent."""
 
+import os
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ class Examiner:
     def __init__(self, *, fails: bool = False, restarts: bool = False) -> None:
         self.asked: list[str] = []
         self._fails = fails
-        self._states = iter(("running", "away", "graded") if restarts else ("running", "grading", "graded"))
+        self._states = iter(("running", "away" if restarts else "running", "grading", "graded"))
 
     def post(self, path: str, body: Any = None) -> Any:
         self.asked.append(path)
@@ -103,6 +105,58 @@ def test_an_agent_has_its_run_and_token_and_nobody_elses(
     assert "examiners" not in said
     assert "admins" not in said
     assert "superusers" not in said
+
+
+def goes_on(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Held(Examiner):
+    """An exam that cannot put the lab back while the agent, whose pid is in its log, goes on."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self._log = log
+        self._looks = 0
+
+    def get(self, path: str) -> Any:
+        self._looks += 1
+        assert self._looks < 100, "nobody ends the agent"
+        if not self._log.exists():
+            return {"id": "r1", "state": "running"}
+        said = self._log.read_text().strip()
+        state = "grading" if not said or goes_on(int(said)) else "graded"
+        return {"id": "r1", "state": state, "ended_by": "time_up", "points": 0.0, "candidate": "a1"}
+
+
+def test_an_agent_that_goes_on_is_ended_before_the_lab_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.batch.POLL_S", 0.01)
+    monkeypatch.setattr("lab.batch.END_WITHIN_S", 0.5)
+    examiner = Held(tmp_path / "r1.log")
+    agent = terms("sh", "-c", "echo $$; exec sleep 600")
+
+    found = sit(examiner, Exam("quiet-night", 1), terms=agent, logs=tmp_path)  # type: ignore[arg-type]
+
+    assert (found.state, found.agent_exit) == ("graded", None)
+
+
+def test_what_an_agent_that_has_exited_leaves_running_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.batch.POLL_S", 0.01)
+    agent = terms("sh", "-c", "(sleep 1; echo acted) & echo left")
+
+    found = sit(Examiner(), Exam("quiet-night", 1), terms=agent, logs=tmp_path)  # type: ignore[arg-type]
+
+    time.sleep(1.5)
+    assert found.agent_exit == 0
+    assert (tmp_path / "r1.log").read_text() == "left\n"
 
 
 def test_a_run_that_cannot_be_followed_is_aborted(tmp_path: Path) -> None:

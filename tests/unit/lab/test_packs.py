@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_every_scenario_is_in_every_file_of_the_examiner() -> None:
 
     assert [(place, name) for place, text in made.items() for name in SCENARIOS if name not in text] == []
     assert len(made) == len(FILES) - 2
+
+
+def test_a_solution_says_where_to_find_an_address_that_not_every_lab_has() -> None:
+    lines = MADE["examiner/SOLUTION.md"].splitlines()
+
+    where = [after for line, after in pairwise(lines) if line == "  `lab ops record fraud-api ADDRESS`"]
+
+    told = "  (ADDRESS is what `lab dig fraud-api` answered while all was well: 127.0.0.1 without Docker)"
+    assert where == [told, told]
 
 
 def test_the_check_script_says_how_it_is_used() -> None:

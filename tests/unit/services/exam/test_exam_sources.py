@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from services.exam.incidents import written_by
+from services.exam.incidents import Incidents
 from services.exam.prometheus import Prometheus
 
 ENDED = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -19,11 +19,46 @@ def answering(*series: dict[str, object]) -> Prometheus:
     return Prometheus("http://prometheus.invalid", client=httpx.Client(transport=transport))
 
 
-@pytest.mark.parametrize(("at_s", "counts"), [(-1, True), (1, False)])
-def test_a_postmortem_counts_that_was_written_before_the_run_ended(at_s: float, counts: bool) -> None:
-    step = {"at": (ENDED + timedelta(seconds=at_s)).isoformat(), "what": "postmortem"}
+class Written:
+    """An incident-management with one incident, whose postmortem was written at these seconds after the end.
 
-    assert written_by({"timeline": [step]}, until=ENDED) == counts
+    ``while_read`` is written as soon as somebody has read one.
+    """
+
+    def __init__(self, *at_s: float, while_read: float | None = None) -> None:
+        self._at_s = list(at_s)
+        self._while_read = while_read
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/postmortem"):
+            if self._while_read is not None:
+                self._at_s.append(self._while_read)
+            return httpx.Response(200, text="# Postmortem")
+        moments = [(ENDED + timedelta(seconds=one)).isoformat() for one in self._at_s]
+        steps = [{"at": at, "what": "postmortem"} for at in moments]
+        return httpx.Response(200, json={"id": "i1", "timeline": steps})
+
+
+@pytest.mark.parametrize(
+    ("written", "counts"),
+    [
+        (Written(), False),
+        (Written(-1), True),
+        (Written(1), False),
+        (Written(-20, -1), True),
+        (Written(-20, 1), False),
+        (Written(-20, while_read=1), False),
+    ],
+)
+def test_a_postmortem_counts_that_was_last_written_before_the_run_ended(
+    written: Written, counts: bool
+) -> None:
+    client = httpx.Client(transport=httpx.MockTransport(written))
+    incidents = Incidents("http://incidents.invalid", client=client)
+
+    found = incidents.postmortems(incidents.details(["i1"]), until=ENDED)
+
+    assert found == ({"i1": "# Postmortem"} if counts else {})
 
 
 def test_what_is_no_number_is_no_point_of_a_signal() -> None:

@@ -80,6 +80,15 @@ def test_every_item_stands_there_with_its_reason() -> None:
             assert item.reason in html.replace("&#39;", "'")
 
 
+@pytest.mark.parametrize(("scenario", "night"), [(DNS, "fault"), (QUIET, "quiet")])
+def test_an_item_is_explained_by_the_rubric_of_its_kind_of_night(scenario: Scenario, night: str) -> None:
+    html = unescape(page(scenario, perfect(scenario)))
+
+    [diagnosis] = [one for one in RUBRIC.criteria if one.name == "diagnosis"]
+    [component] = [item for item in getattr(diagnosis, night) if item.measure == "component"]
+    assert f'title="{component.explanation}">component<' in html
+
+
 def test_what_a_candidate_typed_stays_text() -> None:
     evil = "<script>alert(1)</script>"
     run = perfect(DNS, more=[event(50, "update.posted", text=evil), event(51, "note.added", evil, text=evil)])
