@@ -26,3 +26,16 @@ ALTER ROLE candidate CONNECTION LIMIT 20;
 ALTER ROLE observer CONNECTION LIMIT 20;
 ALTER ROLE observer SET default_transaction_read_only = on;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+-- Nor fill the disk. To make temporary tables and large objects is everybody's right at first, and reading
+-- only is a setting that a session changes; what a query puts aside while it runs has a limit of its own.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$$;
+REVOKE EXECUTE ON FUNCTION
+lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea), lo_put(oid, bigint, bytea),
+lowrite(integer, bytea), lo_truncate(integer, integer), lo_truncate64(integer, bigint)
+FROM PUBLIC;
+ALTER ROLE candidate SET temp_file_limit = '256MB';
+ALTER ROLE observer SET temp_file_limit = '256MB';

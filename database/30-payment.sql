@@ -91,9 +91,6 @@ CREATE TABLE IF NOT EXISTS payment.acquirers (
 ALTER TABLE payment.acquirers ADD COLUMN IF NOT EXISTS refused_card_ranges text[] NOT NULL DEFAULT '{}';
 
 INSERT INTO payment.acquirers (name) VALUES ('primary'), ('backup') ON CONFLICT DO NOTHING;
--- A lab that starts is healthy, whatever it was killed in.
-UPDATE payment.acquirers SET accepts = true, refused_card_ranges = '{}'
-WHERE NOT accepts OR refused_card_ranges <> '{}';
 
 INSERT INTO payment.customers (name, email, trusted)
 SELECT * FROM (VALUES

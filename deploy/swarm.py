@@ -15,6 +15,8 @@ PROJECT = Path(__file__).parents[1]
 REPLICAS = {"gateway": 3, "profile": 3, "payment": 3, "alert-ingestion": 3}
 NOT_IN_SWARM = frozenset({"dozzle", "socket-proxy"})
 """They show one machine's containers; ``docker service logs`` shows the stack's."""
+_OWN_TO_A_TASK = frozenset({"state"})
+"""Volumes that a task may find empty on another machine: nothing in them outlives a container."""
 _UNKNOWN = ("build", "pull_policy", "restart", "depends_on", "security_opt", "profiles", "networks")
 _HEADER = "# Made of {source} by deploy/swarm.py: change that, then run it.\n"
 
@@ -55,6 +57,9 @@ def _service(name: str, compose: dict[str, Any]) -> dict[str, Any]:
         "replicas": REPLICAS.get(name, 1),
         "restart_policy": {"condition": condition, "delay": "2s"},
     }
+    if set(_named_volumes(service)) - _OWN_TO_A_TASK:
+        # A volume is on one machine: started on another, Postgres would find an empty one.
+        service["deploy"]["placement"] = {"constraints": ["node.role == manager"]}
     if name == "dns":
         # The address that Swarm gives the service as a whole, which stays while its tasks come and go.
         service["environment"]["FRAUD_ADDRESS"] = "fraud"
@@ -69,6 +74,10 @@ def _service(name: str, compose: dict[str, Any]) -> dict[str, Any]:
 
 def _published(port: str) -> str:
     return port.removeprefix("${LAB_BIND:-127.0.0.1}:")
+
+
+def _named_volumes(service: dict[str, Any]) -> list[str]:
+    return [volume.partition(":")[0] for volume in service["volumes"] if volume[0] not in "./"]
 
 
 def _from_here(volume: str) -> str:

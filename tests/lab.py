@@ -26,8 +26,10 @@ PROJECT = Path(__file__).parents[1]
 PHASE = text("SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1")
 
 
-PASSWORDS = {role: role for role in database.ROLES} | {"examiner": "examiner-of-tests"}
-"""A role's password is its name, but for the one that a blind run must not find so."""
+PASSWORDS = {role: role for role in database.ROLES} | {
+    role: f"{role}-of-tests" for role in ("examiner", "shop", "platform")
+}
+"""A role's password is its name, but for those that a blind run must not find so."""
 
 
 @dataclass(frozen=True)

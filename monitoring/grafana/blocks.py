@@ -325,12 +325,18 @@ def new_dashboard(
     shown: str = "now-30m",
     refresh: str = "5s",
     service: str = EVERYTHING,
+    intervals: Sequence[str] = INTERVALS,
     annotations: Sequence[Builder[AnnotationQuery]] = (),
 ) -> Dashboard:
-    """A dashboard with the variables and links that all have. ``service`` is the one chosen at first."""
+    """A dashboard with the links that all have, and the variables that its panels use.
+
+    ``service`` is the one chosen at first, ``intervals`` are those to choose from; empty leaves its variable
+    out.
+    """
     builder = dashboard.Dashboard(title).uid(uid).description(about).tags([TAG]).readonly()
     builder.time(shown, "now").refresh(refresh).timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
-    builder.variables([_service_variable(service), _interval_variable(), _console_variable()])
+    services = [_service_variable(service)] if service else []
+    builder.variables([*services, *_interval_variables(intervals), _console_variable()])
     builder.annotations(list(annotations))
     builder.links([_siblings(), _console_link()])
     for panel in panels:
@@ -352,10 +358,12 @@ def _service_variable(chosen: str) -> dashboard.QueryVariable:
     return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
 
 
-def _interval_variable() -> dashboard.IntervalVariable:
-    options = [VariableOption(selected=one == "30s", text=one, value=one) for one in INTERVALS]
-    variable = dashboard.IntervalVariable("interval").label("Interval").values(",".join(INTERVALS))
-    return variable.options(options).current(VariableOption(selected=True, text="30s", value="30s"))
+def _interval_variables(offered: Sequence[str]) -> list[dashboard.IntervalVariable]:
+    if not offered:
+        return []
+    options = [VariableOption(selected=one == "30s", text=one, value=one) for one in offered]
+    variable = dashboard.IntervalVariable("interval").label("Interval").values(",".join(offered))
+    return [variable.options(options).current(VariableOption(selected=True, text="30s", value="30s"))]
 
 
 def _console_variable() -> dashboard.TextBoxVariable:

@@ -40,8 +40,10 @@ _NOW = (
         steps=NONE_IS_GOOD,
     ),
     number(
-        "Signals that were lost",
+        "Signals, spans and errors that were lost",
         promql_now("sum(increase(signals_dropped_total[$__range])) or vector(0)", "signals"),
+        promql_now("sum(increase(spans_dropped_total[$__range])) or vector(0)", "spans", ref="B"),
+        promql_now("sum(increase(error_events_dropped_total[$__range])) or vector(0)", "errors", ref="C"),
         good="none",
         unit="short",
         steps=NONE_IS_GOOD,
@@ -105,7 +107,7 @@ _COST = (
         width=8,
     ),
     lines(
-        "Memory",
+        "Memory of what is scraped",
         promql("sum by (job) (process_resident_memory_bytes)", "{{job}}"),
         good="steady, below 1.6 GiB in all",
         unit="bytes",
@@ -158,5 +160,6 @@ def build() -> Dashboard:
         *_PATH_OF_AN_ALERT,
         *_COST,
         about="Whether the lab itself is well: targets, load against its plan, what waits, what it costs.",
+        service="",
         annotations=[phases()],
     )

@@ -123,5 +123,6 @@ def build() -> Dashboard:
         about="MTTA, MTTR and error budget, by week and by person on call. Objective: 99.5% of the gateway's"
         " requests do not fail.",
         shown="now-28d",
+        intervals=(),
         refresh="1m",
     )

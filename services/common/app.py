@@ -127,6 +127,9 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
     provider = tracing.set_up(parts.name, settings)
     marker = ReleaseMarker(parts)
 
+    def is_hidden(scope: Scope) -> bool:
+        return settings.lab_blind and _is_admin(scope)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -152,14 +155,14 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
             "operation_spans": False,
             "metrics": False,
             "logs": False,
-            "exclude": lambda scope: settings.lab_blind and _is_admin(scope),
+            "exclude": is_hidden,
         },
         responses=responses(400, 413, 422),
     )
     app.state.parts = parts
     app.state.switch = switch
     app.state.operator = operator
-    _add_error_answers(app)
+    _add_error_answers(app, is_hidden=is_hidden)
     app.include_router(_common_routes(parts, operator, switch, marker))
     for router in routers:
         app.include_router(router)
@@ -171,7 +174,7 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
         default_deadline_s=settings.default_deadline_s,
         has_sentry=has_sentry,
         traces_sentry=settings.traces_sample_rate > 0,
-        is_blind=settings.lab_blind,
+        is_hidden=is_hidden,
         quiet_routes=parts.quiet_routes | _QUIET_ROUTES,
     )
     return app
@@ -180,8 +183,9 @@ def create_service(parts: ServiceParts, *routers: APIRouter) -> FastAPI:
 class RequestObserver:
     """The outermost layer of a request: ids, deadline, metrics, log line, errors that nobody caught.
 
-    When blind it leaves no trace of a request for an admin route: which service
-    gets any, and when, is half the answer that is looked for.
+    It leaves no trace of a request that ``is_hidden``, whatever becomes of it.
+    When blind these are the admin routes': which service gets any, and when, is
+    half the answer that is looked for, and what failed there would be all of it.
     """
 
     def __init__(
@@ -192,7 +196,7 @@ class RequestObserver:
         default_deadline_s: float,
         has_sentry: bool,
         traces_sentry: bool,
-        is_blind: bool,
+        is_hidden: Callable[[Scope], bool],
         quiet_routes: frozenset[str],
     ) -> None:
         self._app = app
@@ -200,7 +204,7 @@ class RequestObserver:
         self._default_deadline_s = default_deadline_s
         self._has_sentry = has_sentry
         self._traces_sentry = traces_sentry
-        self._is_blind = is_blind
+        self._is_hidden = is_hidden
         self._quiet_routes = quiet_routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,7 +236,8 @@ class RequestObserver:
             try:
                 await self._app(scope, receive, send_with_ids)
             except Exception as error:
-                self._report(error)
+                if not self._is_hidden(scope):
+                    self._report(error)
                 if status:
                     raise
                 body = JSONResponse({"detail": "internal error", "trace_id": trace_id}, 500)
@@ -240,22 +245,27 @@ class RequestObserver:
 
         try:
             if self._has_sentry:
-                name = f"{scope['method']} {scope['path']}" if self._traces_sentry else None
+                name = f"{scope['method']} {scope['path']}" if self._is_traced(scope) else None
                 with sentry.request_scope(request_id, transaction=name):
                     await answer()
-                    if self._traces_sentry:
+                    if name:
                         sentry_sdk.get_current_scope().set_transaction_name(_route(scope), source="route")
             else:
                 await answer()
         finally:
             self._count(scope, status or 500, time.perf_counter() - started)
 
+    def _is_traced(self, scope: Scope) -> bool:
+        """Whether it may become one of Sentry's transactions."""
+        is_quiet = scope["path"] in tracing.QUIET_PATHS
+        return self._traces_sentry and not is_quiet and not self._is_hidden(scope)
+
     def _report(self, error: Exception) -> None:
         frames = _capture(error)
         log.error("request.failed", error_type=type(error).__name__, error=str(error), frames=frames)
 
     def _count(self, scope: Scope, status: int, duration_s: float) -> None:
-        if self._is_blind and _is_admin(scope):
+        if self._is_hidden(scope):
             return
         route, method = _route(scope), scope["method"]
         if method not in _METHODS:
@@ -378,10 +388,11 @@ async def _refreshing(operator: OperatorSettings[Any]) -> AsyncIterator[None]:
         task.cancel()
 
 
-def _add_error_answers(app: FastAPI) -> None:
+def _add_error_answers(app: FastAPI, *, is_hidden: Callable[[Scope], bool]) -> None:
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> JSONResponse:
-        if error.status >= 500 and request.url.path not in _QUIET_ROUTES:
+        is_quiet = request.url.path in _QUIET_ROUTES or is_hidden(request.scope)
+        if error.status >= 500 and not is_quiet:
             _capture(error)
         retry = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
         return JSONResponse({"detail": error.detail}, error.status, headers=retry)

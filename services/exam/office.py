@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from scenarios.model import Scenario
+from services.common.database import driver_url
 from services.common.errors import Conflict, Unprocessable
 from services.exam.closing import Closing
 from services.exam.compiling import Compiler
@@ -15,6 +18,10 @@ from services.exam.schemas import RANDOM, CreatedRun, NewRun, Run, RunPage, Time
 from services.exam.settings import ExamSettings
 from services.exam.store import RunRow, Runs
 from services.exam.tokens import hash_of, new_token
+
+_ROLES = ("examiner", "shop", "platform", "postgres")
+"""Who reads the truth or writes what a run is graded by. In ``.env.example`` the password is the name."""
+_LOGIN_TIMEOUT_S = 2
 
 
 class Office:
@@ -102,12 +109,13 @@ class Office:
             )
         if self._settings.lab_admin_token is None:
             raise Conflict("a blind lab needs LAB_ADMIN_TOKEN, or nothing in it can be broken")
-        login = make_url(self._settings.database_url)
-        if login.password == login.username:
+        known = [role for role in _ROLES if _is_known(role, database_url=self._settings.database_url)]
+        if known:
             raise Conflict(
-                "everybody knows the examiner's database password, and with it the truth can be read: have "
-                "an .env with random passwords (`make up` writes one where there is none) and a lab started "
-                "anew with it (`make down`, `make up`), or have an open run (`--open`)"
+                f"everybody knows the database password of {', '.join(known)}, and with it the truth can be "
+                "read or the record changed: have an .env with random passwords (`make up` writes one where "
+                "there is none) and a lab started anew with it (`make down`, `make up`), or have an open run "
+                "(`--open`)"
             )
 
 
@@ -118,3 +126,17 @@ def drawn(seed: int, names: list[str]) -> str:
 
 def _shown(row: RunRow) -> Run:
     return Run.model_validate(row)
+
+
+def _is_known(role: str, *, database_url: str) -> bool:
+    """Whether the role's password is its name: of our own by the URL, of others by a log-in."""
+    own = driver_url(database_url)
+    if role == own.username:
+        return own.password == role
+    url = own.set(username=role, password=role)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _LOGIN_TIMEOUT_S})
+    try:
+        engine.connect().close()
+    except OperationalError:
+        return False
+    return True

@@ -1,9 +1,14 @@
 """The payment processor: customers, accounts, payments, refunds."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
+import structlog
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.app import ServiceParts, create_service
 from services.common.client import Dependency, InternalNames, new_client
@@ -31,6 +36,8 @@ from services.payment.schemas import (
 )
 from services.payment.settings import PaymentOperatorSettings, PaymentSettings
 from services.payment.world import PaymentWorld
+
+log = structlog.get_logger()
 
 NAME = "payment"
 POOL_SIZE = 20
@@ -125,6 +132,13 @@ def _processor(request: Request) -> Processor:
     return processor
 
 
+def _begin_healthy(ledger: Ledger) -> None:
+    try:
+        ledger.let_all_acquirers_accept()
+    except SQLAlchemyError as error:
+        log.warning("acquirers.unknown", error=str(error).partition("\n")[0])
+
+
 def create_app() -> FastAPI:
     """The app on Postgres, with its two dependencies."""
     settings = PaymentSettings()
@@ -142,6 +156,14 @@ def create_app() -> FastAPI:
     )
     operator.on_change(processor.follow)
     operator.on_change(world.follow)
+
+    @asynccontextmanager
+    async def starting() -> AsyncIterator[None]:
+        # What the acquirers refuse is in the database, and outlives the process that a fault is put into.
+        if not settings.lab_resumes:
+            await to_thread.run_sync(_begin_healthy, ledger)
+        yield
+
     app = create_service(
         ServiceParts(
             name=NAME,
@@ -151,7 +173,7 @@ def create_app() -> FastAPI:
             failure_modes=failure_modes,
             world=world,
             restore=world.restore,
-            running=(processor.releasing, world.closing),
+            running=(starting, processor.releasing, world.closing),
             report=world.report.run,
         ),
         router,

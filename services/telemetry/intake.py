@@ -21,6 +21,8 @@ PARSERS = 2
 """Requests that are parsed at the same time; more would only wait for each other."""
 SMALL_BODY_BYTES = 4096
 """What is parsed faster than another thread is asked to."""
+BIGGEST_AT_ONCE = 4
+"""So many bodies of the greatest size fit into the service's memory: parsed, each takes several times it."""
 _REASONS = {400: "malformed", 413: "too_big", 422: "malformed", 429: "busy", 503: "database"}
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ class Intake:
         self._max_in_flight = max_in_flight
         self._max_body_bytes = max_body_bytes
         self._in_flight = 0
+        self._bytes_in_flight = 0
         self._parsers = CapacityLimiter(PARSERS)
         self._commits: GroupCommit[Arrivals, int] = GroupCommit(store.add, limit=max_in_flight)
         metrics.in_flight.set_function(lambda: self._in_flight)
@@ -47,7 +50,7 @@ class Intake:
         """
         started = time.perf_counter()
         try:
-            with self._admission():
+            with self._admission(self._announced(request)):
                 taken = await self._take(request, parse=parse)
         except (ServiceError, HTTPException, ValidationError) as error:
             metrics.refused.labels(_reason(error)).inc()
@@ -60,14 +63,22 @@ class Intake:
         return self._commits.running()
 
     @contextmanager
-    def _admission(self) -> Iterator[None]:
-        if self._in_flight >= self._max_in_flight:
+    def _admission(self, size_bytes: int) -> Iterator[None]:
+        room_bytes = BIGGEST_AT_ONCE * self._max_body_bytes - self._bytes_in_flight
+        if self._in_flight >= self._max_in_flight or size_bytes > room_bytes:
             raise TooManyRequests(f"{self._in_flight} requests are under way: try again later")
         self._in_flight += 1
+        self._bytes_in_flight += size_bytes
         try:
             yield
         finally:
             self._in_flight -= 1
+            self._bytes_in_flight -= size_bytes
+
+    def _announced(self, request: Request) -> int:
+        """The size of the body as its sender says; the greatest if that is not said."""
+        announced = request.headers.get("content-length", "")
+        return int(announced) if announced.isdecimal() else self._max_body_bytes
 
     async def _take(self, request: Request, *, parse: Callable[[bytes], tuple[T, Arrivals]]) -> tuple[T, int]:
         body = await request.body()

@@ -32,7 +32,8 @@ LOOK_S = 90
 @pytest.fixture(scope="module")
 def blind_lab() -> Iterator[ComposeLab]:
     """A blind lab that nothing was played on before."""
-    secrets = {"LAB_ADMIN_TOKEN": "admin-token-of-tests", "EXAMINER_DB_PASSWORD": "password-of-tests"}
+    unknown = ("POSTGRES_PASSWORD", "SHOP_DB_PASSWORD", "PLATFORM_DB_PASSWORD", "EXAMINER_DB_PASSWORD")
+    secrets = {"LAB_ADMIN_TOKEN": "admin-token-of-tests", **dict.fromkeys(unknown, "password-of-tests")}
     with standing("firedrill-test-blind", subnet="172.30.79", LAB_BLIND="true", **secrets) as lab:
         yield lab
 

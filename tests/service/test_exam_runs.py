@@ -1,13 +1,15 @@
 """Runs of the exam on a real shop: from the start to the grade, through pauses and kills."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
-from tests.conftest import Shop
+from tests.conftest import LabDatabase, Shop
 from tests.exam import TOKEN, Exam, Sitting, quiet_surroundings
 
 DIAGNOSIS = {"component": "dns", "mechanism": "record-missing", "affected": ["POST /api/payment"]}
@@ -256,13 +258,53 @@ def test_a_blind_run_needs_a_blind_lab(bare_exam: Exam) -> None:
     assert "LAB_BLIND=true" in refused.json()["detail"]
 
 
-def test_a_blind_run_needs_a_password_that_not_everybody_knows(shop: Shop) -> None:
-    blind = {**TOKEN, "LAB_BLIND": "true", "LAB_ADMIN_TOKEN": "the-lab's-own"}
+@contextmanager
+def passwords(database: LabDatabase, given: dict[str, str]) -> Iterator[None]:
+    """These are the passwords of roles, which the whole server has, until the end of the block."""
+    before = {role: role for role in given} | {"postgres": make_url(database.admin_url).password}
+    with closing(database.connect("postgres")) as session, session.cursor() as cursor:
+        try:
+            for role, password in given.items():
+                cursor.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
+            yield
+        finally:
+            for role in given:
+                cursor.execute(f"ALTER ROLE {role} PASSWORD '{before[role]}'")
 
-    refused = Exam(shop.start("exam", **blind).url).create("quiet-night", open=False).steer("start")
+
+def blind_exam(shop: Shop, **environment: str) -> Exam:
+    blind = {**TOKEN, "LAB_BLIND": "true", "LAB_ADMIN_TOKEN": "the-lab's-own"}
+    return Exam(shop.start("exam", **blind, **environment).url)
+
+
+def test_a_blind_run_names_everybody_whose_password_is_known(shop: Shop) -> None:
+    refused = blind_exam(shop).create("quiet-night", open=False).steer("start")
 
     assert refused.status_code == 409
-    assert "the examiner's database password" in refused.json()["detail"]
+    assert "the database password of examiner, shop, platform, and" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("known", ["shop", "platform", "postgres"])
+def test_a_blind_run_needs_more_than_an_examiner_whose_password_nobody_knows(
+    shop: Shop, lab_database: LabDatabase, known: str
+) -> None:
+    url = lab_database.url("examiner").replace("examiner:examiner@", "examiner:of-the-lab@")
+    own = dict.fromkeys(("examiner", "shop", "platform"), "of-the-lab")
+    with passwords(lab_database, own | {known: known}):
+        refused = blind_exam(shop, DATABASE_URL=url).create("quiet-night", open=False).steer("start")
+
+    assert refused.status_code == 409
+    assert f"the database password of {known}, and" in refused.json()["detail"]
+
+
+def test_a_blind_run_starts_where_every_password_is_the_labs_own(
+    shop: Shop, lab_database: LabDatabase
+) -> None:
+    url = lab_database.url("examiner").replace("examiner:examiner@", "examiner:of-the-lab@")
+    with passwords(lab_database, dict.fromkeys(("examiner", "shop", "platform"), "of-the-lab")):
+        started = blind_exam(shop, DATABASE_URL=url).create("quiet-night", open=False).steer("start")
+
+    assert (started.status_code, started.json()["state"]) == (200, "waiting")
 
 
 def test_nothing_that_a_candidate_may_ask_names_the_scenario_or_its_mode(shop: Shop, exam: Exam) -> None:

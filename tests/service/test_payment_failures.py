@@ -100,7 +100,7 @@ def test_decline_is_mended_by_the_backup_acquirer_for_good(
     payment.set(acquirer="backup")
     assert pay(payment).status_code == 201
 
-    payment = shop.restart("payment")
+    payment = shop.restart("payment", LAB_RESUMES="true")
     payment.mode("decline", resume=True)
     assert pay(payment).status_code == 201
 
@@ -108,7 +108,7 @@ def test_decline_is_mended_by_the_backup_acquirer_for_good(
 def test_a_restart_alone_does_not_mend_decline(shop: Shop, payment: RunningService, books: Books) -> None:
     payment.mode("decline")
 
-    payment = shop.restart("payment")
+    payment = shop.restart("payment", LAB_RESUMES="true")
     payment.mode("decline", resume=True)
 
     assert pay(payment).status_code == 500
@@ -127,7 +127,7 @@ def test_a_decline_mode_that_a_dead_process_left_behind_is_ended_by_the_baseline
     shop: Shop, payment: RunningService, books: Books
 ) -> None:
     payment.mode("decline")
-    payment = shop.restart("payment")
+    payment = shop.restart("payment", LAB_RESUMES="true")
 
     payment.client.post("/admin/baseline")
 

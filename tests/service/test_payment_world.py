@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import RunningService, Shop
+import database
+from tests.conftest import LabDatabase, RunningService, Shop
 
 Eventually = Callable[..., None]
 
@@ -53,6 +54,18 @@ def test_the_refusal_outlives_a_restart_and_ends_with_the_mode(shop: Shop, payme
     payment.mode("none")
 
     assert (before, pay(payment, 1)) == (500, 201)
+
+
+def test_to_bring_the_database_up_to_date_mends_nothing_and_payment_that_starts_anew_does(
+    shop: Shop, lab_database: LabDatabase, payment: RunningService
+) -> None:
+    payment.mode("card_range_declined")
+
+    database.apply(lab_database.admin_url, passwords={})
+    meanwhile = pay(payment, 1)
+    payment = shop.restart("payment")
+
+    assert (meanwhile, pay(payment, 1)) == (500, 201)
 
 
 @pytest.fixture

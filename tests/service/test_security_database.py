@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 
+import database
 from tests.conftest import LabDatabase
 
 INDEX = "CREATE INDEX ON profile.users (profile.lookup_key(email))"
@@ -87,6 +88,11 @@ REFUSED = [
     "ALTER ROLE candidate SUPERUSER",
     "ALTER ROLE candidate CONNECTION LIMIT 1000",
     # the server
+    "EXPLAIN ANALYZE CREATE TEMP TABLE mine AS SELECT 1",
+    "SELECT lo_create(0)",
+    "SELECT lo_creat(-1)",
+    "SELECT lo_from_bytea(0, 'x')",
+    "SET temp_file_limit = -1",
     "COPY (SELECT 1) TO PROGRAM 'id'",
     "COPY profile.users TO '/tmp/users'",
     "SELECT pg_read_file('/etc/passwd')",
@@ -121,6 +127,13 @@ ALLOWED = [
     "DROP INDEX payment.of_status",
     "DROP INDEX payment.transactions_created_at",
 ]
+
+
+@pytest.fixture(scope="module")
+def standing_database(standing_database: LabDatabase) -> LabDatabase:
+    """With the rights on the database itself, which a copy of the template has not."""
+    database.apply(standing_database.admin_url, passwords={})
+    return standing_database
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +265,11 @@ def test_the_observer_reads_what_dashboards_show(standing_database: LabDatabase,
         "SELECT * FROM ops.settings",
         "SET TRANSACTION READ WRITE; UPDATE incident.incidents SET status = 'resolved'",
         "SET TRANSACTION READ WRITE; CREATE TABLE public.mine (x int)",
+        "SET TRANSACTION READ WRITE; CREATE TEMP TABLE mine (x int)",
+        "SET TRANSACTION READ WRITE; SELECT lo_create(0)",
+        "SET TRANSACTION READ WRITE; SELECT lo_creat(-1)",
+        "SET TRANSACTION READ WRITE; SELECT lo_from_bytea(0, 'x')",
+        "SET temp_file_limit = -1",
         "SET ROLE candidate",
     ],
 )
@@ -262,6 +280,16 @@ def test_the_observer_is_refused_everything_else(standing_database: LabDatabase,
         cursor.execute(statement)
 
     observer.close()
+
+
+@pytest.mark.parametrize("role", ["candidate", "observer"])
+def test_no_query_fills_the_disk(standing_database: LabDatabase, role: str) -> None:
+    session = standing_database.connect(role)
+
+    with session.cursor() as cursor, pytest.raises(errors.ConfigurationLimitExceeded):
+        cursor.execute("SELECT count(*) FROM (SELECT generate_series(1, 40000000) ORDER BY 1 DESC) AS s")
+
+    session.close()
 
 
 @pytest.mark.parametrize("role", ["shop", "platform", "observer"])

@@ -12,8 +12,9 @@ import brotli
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sentry_sdk.envelope import Envelope
+from sqlalchemy import text
 
-from tests.conftest import Shop
+from tests.conftest import LabDatabase, Shop
 
 DECODERS = {"identity": bytes, "gzip": gzip.decompress, "br": brotli.decompress}
 
@@ -190,6 +191,47 @@ def test_a_blind_lab_tells_sentry_neither_mode_nor_scenario(
     eventually(lambda: receiver.events("event"))
     assert receiver.events("event")[0]["tags"] == {"service": "profile", "request_id": "mine-4"}
     assert not [body for _, body in receiver.posts if b"inject" in body or b"incident_b" in body]
+
+
+def test_a_blind_lab_tells_nobody_of_a_fault_that_could_not_be_put_in(
+    shop: Shop, lab_database: LabDatabase, receiver: Receiver, eventually: Callable[..., None]
+) -> None:
+    url = f"http://127.0.0.1:{receiver.port}"
+    inventory = shop.start(
+        "inventory",
+        LAB_BLIND="true",
+        LAB_ADMIN_TOKEN="t",
+        SENTRY_DSN=dsn(receiver),
+        TRACES_SAMPLE_RATE="1",
+        OTEL_EXPORTER_OTLP_ENDPOINT=url,
+        OTEL_BSP_SCHEDULE_DELAY="100",
+        PRODSENTINEL_URL=url,
+    )
+    inventory.client.headers["authorization"] = "Bearer t"
+    with lab_database.engine("candidate").begin() as candidate:
+        candidate.execute(text("SELECT 1 FROM inventory.stock FOR UPDATE"))
+        failed = inventory.mode("lock_held")
+
+    inventory.client.get("/ops/settings")
+
+    eventually(lambda: any(s["message"] == "request.finished" for s in receiver.signals()))
+    eventually(lambda: receiver.events("transaction") and receiver.spans())
+    seen = inventory.log.read_text() + str(receiver.posts)
+    assert failed.status_code == 500
+    assert not [word for word in ("lock_held", "TimeoutError", "request.failed", "/admin") if word in seen]
+
+
+def test_what_the_lab_itself_asks_all_the_time_becomes_no_transaction(
+    lone_shop: Shop, receiver: Receiver, eventually: Callable[..., None]
+) -> None:
+    profile = lone_shop.start("profile", SENTRY_DSN=dsn(receiver), TRACES_SAMPLE_RATE="1")
+    for path in ("/health", "/metrics"):
+        profile.client.get(path).raise_for_status()
+
+    profile.client.get("/api/users/profile/4").raise_for_status()
+
+    eventually(lambda: receiver.events("transaction"))
+    assert {t["transaction"] for t in receiver.events("transaction")} == {"/api/users/profile/{user_id}"}
 
 
 def test_without_a_dsn_nothing_is_sent_and_the_service_works(lone_shop: Shop) -> None:

@@ -76,6 +76,12 @@ def test_only_optional_services_have_a_profile(services: dict[str, Any]) -> None
     assert {name for name, one in services.items() if one.get("profiles")} == OPTIONAL
 
 
+def test_grafana_shows_everybody_and_lets_its_admin_log_in(services: dict[str, Any]) -> None:
+    told = services["grafana"]["environment"]
+    assert told["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert "GF_AUTH_DISABLE_LOGIN_FORM" not in told
+
+
 def test_only_the_proxy_sees_the_engines_socket(services: dict[str, Any]) -> None:
     assert [n for n, one in services.items() if "docker.sock" in str(one.get("volumes"))] == ["socket-proxy"]
 
@@ -116,6 +122,15 @@ def test_the_swarm_files_are_up_to_date() -> None:
     swarm = runpy.run_path(str(PROJECT / "deploy" / "swarm.py"))
     assert (PROJECT / "deploy/swarm.yml").read_text() == swarm["stack"]()
     assert (PROJECT / "deploy/prometheus.yml").read_text() == swarm["prometheus"]()
+
+
+def test_in_swarm_what_has_data_stays_where_its_volume_is() -> None:
+    stack = load("deploy/swarm.yml")["services"]
+    placed = {name for name, one in stack.items() if "placement" in one["deploy"]}
+    assert placed == {"postgres", "prometheus", "alertmanager", "grafana"}
+    assert all(
+        stack[name]["deploy"]["placement"]["constraints"] == ["node.role == manager"] for name in placed
+    )
 
 
 def test_in_swarm_every_replica_is_found_by_dns() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from dotenv import dotenv_values
+from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_HEADERS
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
@@ -28,6 +29,7 @@ PROJECT = Path(__file__).parents[2]
 TRAFFIC = {"TRAFFIC_SEED": "1", "TRAFFIC_RATE": "8", "TRAFFIC_JOURNAL": ""}
 DIFFERS = frozenset({"DATABASE_URL", "DEMO_SCENARIO", "ENV", "MAX_BODY_BYTES", "PROMETHEUS_PUBLIC_URL"})
 """Variables whose default is not the same everywhere."""
+READ_BY_AN_SDK = frozenset({OTEL_EXPORTER_OTLP_HEADERS})
 WITHOUT_DOCKER = "The lab without Docker only"
 _LINE = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", re.MULTILINE)
 _INTERPOLATED = re.compile(r"\$\{([A-Z0-9_]+)(?::?([-?])([^}]*))?\}")
@@ -102,7 +104,7 @@ def used_by_compose() -> dict[str, str | None]:
 
 def test_every_variable_is_in_the_example_and_every_one_there_is_read(example: dict[str, str]) -> None:
     own_to_compose = {"COMPOSE_PROJECT_NAME"}
-    assert set(example) == {*read_somewhere(), *used_by_compose()} - own_to_compose
+    assert set(example) == {*read_somewhere(), *used_by_compose(), *READ_BY_AN_SDK} - own_to_compose
 
 
 def test_the_example_shows_the_defaults_of_the_settings(example: dict[str, str]) -> None:
@@ -130,13 +132,29 @@ def test_compose_hands_every_variable_on_to_the_service_that_reads_it(compose: d
         f"{service.name}: {name}"
         for service in SERVICES
         for one in settings_classes(service.package)
-        for name in variables(one)
+        for name in {*variables(one), *READ_BY_AN_SDK}
         if name not in compose["services"][service.name]["environment"]
         and name not in wired
         # Fraud has no modes; ports and addresses are the compose file's own.
         and name not in ("FAILURE_MODE", "LAB_BIND", "DNS_QUERY_PORT")
     }
     assert not missing
+
+
+def test_a_value_in_single_quotes_is_to_a_shell_what_it_is_to_the_lab(tmp_path: Path) -> None:
+    urls = "mailtos://ana:x@mail.test?to=b@mail.test&name=$HOME slack://one/two#three"
+    example = (PROJECT / ".env.example").read_text()
+    file = tmp_path / ".env"
+    file.write_text(example.replace("# NOTIFY_URLS=", f"NOTIFY_URLS='{urls}'"))
+
+    sourced = subprocess.run(
+        ["sh", "-ec", "set -a; . ./.env; env -0"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    to_a_shell = dict(line.split("=", 1) for line in sourced.split("\0") if line)
+
+    values = dotenv_values(file)
+    assert values["NOTIFY_URLS"] == urls
+    assert {name: to_a_shell.get(name) for name in values} == values
 
 
 def test_a_password_has_no_default_in_the_compose_file() -> None:

@@ -1,6 +1,7 @@
 """The dashboards as they are generated: up to date, complete, and readable for Grafana and for us."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,13 +69,27 @@ def test_a_panel_has_a_unit_a_query_and_a_title_that_says_what_good_looks_like(p
 
 @pytest.mark.parametrize("dashboard", dashboards(), ids=lambda dashboard: dashboard["uid"])
 def test_a_dashboard_can_be_narrowed_down_and_left(dashboard: dict[str, Any]) -> None:
-    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
 
-    assert {"service", "interval"} <= variables.keys()
+    assert variables & {"service", "interval"}
     assert any(
         link["type"] == "dashboards" and link["tags"] == dashboard["tags"] for link in dashboard["links"]
     )
     assert any("${console:raw}" in link.get("url", "") for link in dashboard["links"])
+
+
+@pytest.mark.parametrize("dashboard", dashboards(), ids=lambda dashboard: dashboard["uid"])
+def test_a_dashboard_uses_each_of_its_variables(dashboard: dict[str, Any]) -> None:
+    used = json.dumps({name: value for name, value in dashboard.items() if name != "templating"})
+
+    for variable in dashboard["templating"]["list"]:
+        assert re.search(rf"\$\{{?{variable['name']}\b", used), variable["name"]
+
+
+def test_what_is_lost_on_the_way_to_telemetry_is_counted_on_the_page_of_the_lab() -> None:
+    text = json.dumps(next(one for one in dashboards() if one["uid"] == "lab"))
+
+    assert [one for one in ("signals", "spans", "error_events") if f"{one}_dropped_total" not in text] == []
 
 
 def test_series_of_a_service_lead_to_its_traces_and_incidents_to_their_page() -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastapi import Request
 from sqlalchemy.exc import DataError, OperationalError
 
-from services.common.errors import Unavailable
+from services.common.errors import TooManyRequests, Unavailable
 from services.telemetry.intake import Intake
 from services.telemetry.records import Arrivals, Signal
 from services.telemetry.schemas import SignalIn
@@ -41,18 +41,23 @@ class FakeStore(Store):
         return [1] * len(batch)
 
 
-def request() -> Request:
+def request(**headers: str) -> Request:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    return Request({"type": "http", "method": "POST", "headers": []}, receive)
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "method": "POST", "headers": raw}, receive)
 
 
 def take_at_once(store: Store, *arrivals: Arrivals) -> list[object]:
     async def run() -> list[object]:
         intake = Intake(store, max_in_flight=100, max_body_bytes=100)
         async with intake.running():
-            taking = [intake.take(request(), door="test", parse=lambda _, a=a: (None, a)) for a in arrivals]
+            asked = [request(content_length="0") for _ in arrivals]
+            taking = [
+                intake.take(one, door="test", parse=lambda _, a=a: (None, a))
+                for one, a in zip(asked, arrivals, strict=True)
+            ]
             return await asyncio.gather(*taking, return_exceptions=True)
 
     return asyncio.run(run())
@@ -88,6 +93,24 @@ def test_a_database_that_is_away_is_asked_once_for_all_of_them() -> None:
 
     assert all(isinstance(one, Unavailable) for one in results)
     assert len(store.batches) <= 3
+
+
+@pytest.mark.parametrize("headers", [{"content_length": "100"}, {"transfer_encoding": "chunked"}])
+def test_of_the_biggest_bodies_only_some_are_read_at_the_same_time(headers: dict[str, str]) -> None:
+    async def run() -> tuple[list[object], object]:
+        intake = Intake(FakeStore(), max_in_flight=100, max_body_bytes=100)
+
+        async def take() -> object:
+            return await intake.take(request(**headers), door="test", parse=lambda _: (None, good()))
+
+        async with intake.running():
+            together = await asyncio.gather(*[take() for _ in range(6)], return_exceptions=True)
+            return together, await take()
+
+    together, later = asyncio.run(run())
+
+    assert [type(one) for one in together] == [tuple] * 4 + [TooManyRequests] * 2
+    assert later == (None, 1)
 
 
 @pytest.mark.parametrize("count", [1, 3])
