@@ -27,6 +27,14 @@ def say(text: str, *, kind: Literal["positive", "warning", "negative", "info"] =
     )
 
 
+def say_failed(error: BackendError, done: str, *, what: str = "this") -> None:
+    """Say that ``what`` was not ``done`` (``saved``, ``ended``), or that nobody knows whether it was."""
+    if isinstance(error, Refused):
+        say(f"Not {done}: {error.reason}", kind="warning")
+        return
+    say(f"It is not known whether {what} was {done}: {error}. Look before you try again.", kind="negative")
+
+
 async def change(
     incidents: Incidents,
     incident_id: UUID,
@@ -50,11 +58,8 @@ async def change(
             assigned_to=assigned_to,
             severity=severity,
         )
-    except Refused as error:
-        say(f"Not changed: {error.reason}", kind="warning")
-        return False
     except BackendError as error:
-        say(f"It is not known whether this was saved: {error}. Look before you try again.", kind="negative")
+        say_failed(error, "changed")
         return False
     if status is not None:
         say(f"{STATUSES[changed.status]}: {changed.title}", kind="positive")
@@ -68,8 +73,6 @@ async def reopen(incidents: Incidents, incident_id: UUID, *, visitor: Visitor) -
         return None
     try:
         return await incidents.reopen(incident_id, actor=actor)
-    except Refused as error:
-        say(f"Not reopened: {error.reason}", kind="warning")
     except BackendError as error:
-        say(f"It is not known whether this was done: {error}. Look before you try again.", kind="negative")
+        say_failed(error, "reopened")
     return None

@@ -70,9 +70,16 @@ def tick_since(element: TextElement, since: datetime) -> None:
     set_attributes(element, data_since=iso(since), title=f"since {moment(since)}")
 
 
+def count_down_to(element: TextElement, until: datetime) -> None:
+    """Let ``element`` count down to ``until``, in the browser."""
+    set_attributes(element, data_until=iso(until), title=moment(until))
+
+
 def countdown(until: datetime) -> TextElement:
     """A duration that counts down to ``until``, in the browser."""
-    return tag("span", classes="figure", data_until=iso(until), title=moment(until))
+    element = tag("span", classes="figure")
+    count_down_to(element, until)
+    return element
 
 
 def time_of_day(at: datetime) -> TextElement:

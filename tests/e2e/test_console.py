@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.conftest import Shop
 from tests.console import WITHIN_MS, Visit, does_not_see, incident, open_incident, sees
+from tests.e2e.conftest import collisions
 
 
 def test_an_incident_is_walked_from_its_arrival_to_its_figures(console: Shop, visit: Visit) -> None:
@@ -138,6 +139,24 @@ def test_a_resolved_incident_gets_a_postmortem_that_is_shown_and_handed_out(
     expect(text).to_contain_text("# Postmortem: Payments fail", timeout=WITHIN_MS)
 
 
+def test_the_way_to_the_incident_before_stays_the_same_link(console: Shop, visit: Visit) -> None:
+    first = open_incident(console, "Payments fail")
+    incidents = console["incident-management"].client
+    incidents.patch(f"/api/v1/incidents/{first}", json={"status": "resolved"})
+    again = incidents.post(f"/api/v1/incidents/{first}/reopen").json()["id"]
+    page = visit(f"/incidents/{again}")
+    link = page.get_by_role("link", name="Reopened from an earlier incident")
+
+    link.focus()
+    for text in ("One look later", "And another one"):
+        incidents.patch(f"/api/v1/incidents/{again}", json={"notes": text})
+        sees(page, text)
+
+    expect(link).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(first))
+
+
 def test_the_severity_is_changed_from_the_incidents_page(console: Shop, visit: Visit) -> None:
     incident_id = open_incident(console, "Payments fail", severity="critical")
     page = visit(f"/incidents/{incident_id}")
@@ -251,16 +270,26 @@ def test_every_page_opens_with_no_backend_at_all_and_says_which_are_away(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_scrolls_sideways_on_a_telephone(console: Shop, visit: Visit, scheme: str) -> None:
+def test_nothing_scrolls_sideways_on_a_telephone(
+    console: Shop, busy_rota: None, visit: Visit, scheme: str
+) -> None:
     incident_id = open_incident(console, f"{'Averylongwordwithoutanyspace' * 4} and then the payments fail")
     console["incident-management"].client.patch(
         f"/api/v1/incidents/{incident_id}", json={"notes": "x" * 400, "assigned_to": "y" * 120}
     )
 
-    for path in ("/", f"/incidents/{incident_id}", "/shop", "/on-call", "/lab"):
+    for path, shown in {
+        "/": "and then the payments fail",
+        f"/incidents/{incident_id}": "and then the payments fail",
+        "/shop": "prometheus does not answer",
+        "/on-call": "Barbara is at the dentist's",
+        "/lab": "are up",
+    }.items():
         page = visit(path, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        sees(page, shown)
         page.wait_for_timeout(300)
 
+        assert collisions(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         assert page.evaluate("document.body.classList.contains('body--dark')") is (scheme == "dark")
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from services.common.admin import BURST
 from tests.conftest import Shop
 from tests.console import WITHIN_MS, Visit, open_incident, sees
 
@@ -159,6 +160,21 @@ def test_the_controls_open_only_with_the_admin_token_which_no_log_shows(shop: Sh
     page.close()
 
     assert TOKEN not in shop["web-ui"].log.read_text()
+
+
+def test_who_guessed_the_admin_token_too_often_is_told_to_wait(shop: Shop, browser: Any) -> None:
+    shop.start("dns", "web-ui", LAB_ADMIN_TOKEN=TOKEN)
+    page = browser.new_page()
+    page.goto(f"{shop['web-ui'].url}/lab")
+    page.get_by_label("Admin token").fill("guessed again")
+
+    for _ in range(BURST):
+        guess = {"Authorization": "Bearer guessed"}
+        assert shop["dns"].client.get("/admin/failure-mode", headers=guess).status_code == 403
+    page.get_by_role("button", name="Unlock").click()
+
+    sees(page, "Not unlocked: too many wrong admin tokens: wait before the next")
+    page.close()
 
 
 @pytest.mark.parametrize("environment", [{"ENV": "local"}, {"LAB_BLIND": "true"}])

@@ -86,7 +86,7 @@ class _IncidentPage:
             self._figures = _Figures(assign=self._assign, take=self._take)
             with tag("div", classes="columns"):
                 with tag("div"):
-                    self._notes = _Notes(self._write)
+                    self._notes = _Notes(self._write, refresh=self._refresh)
                     self._postmortem = PostmortemSection(incidents, incident_id, parts.visitor)
                     self._timeline = _Timeline()
                 with tag("div"):
@@ -111,7 +111,7 @@ class _IncidentPage:
                 for severity, text in SEVERITIES.items():
                     ui.menu_item(text, lambda severity=severity: self._set_severity(severity))
             self._reopen = button("Reopen", self._open_again, look="outline")
-            self._linked = tag("span", classes="muted")
+            self._linked = _Linked()
 
     async def _refresh(self) -> None:
         reading = await self._incidents.one(self._id).get()
@@ -131,21 +131,13 @@ class _IncidentPage:
         for status, made in self._buttons.items():
             made.set_enabled(incident.may_become(status))
         self._reopen.set_visibility(incident.status == "resolved" and incident.reopened_as is None)
-        self._show_links(incident)
+        self._linked.show(incident)
         # Last, since these may be away for seconds: what a person does here must show at once.
         queries = await self._queries.get()
         around = await self._around.read(incident)
         self._known_queries = queries.value or {}
         self._alerts.show(incident, self._known_queries)
         self._parts.problems.show([reading, queries, *around])
-
-    def _show_links(self, incident: IncidentDetail) -> None:
-        self._linked.clear()
-        with self._linked:
-            if incident.reopened_from:
-                tag("a", "Reopened from an earlier incident", href=f"/incidents/{incident.reopened_from}")
-            if incident.reopened_as:
-                tag("a", "Reopened as a new incident", href=f"/incidents/{incident.reopened_as}")
 
     async def _go_to(self, status: Status) -> None:
         await change(self._incidents, self._id, visitor=self._parts.visitor, status=status)
@@ -159,9 +151,7 @@ class _IncidentPage:
         await self._go_to(KEYS[key])
 
     async def _write(self, text: str) -> bool:
-        is_written = await change(self._incidents, self._id, visitor=self._parts.visitor, note=text)
-        await self._refresh()
-        return is_written
+        return await change(self._incidents, self._id, visitor=self._parts.visitor, note=text)
 
     async def _assign(self) -> None:
         name = await ask_line("Assign to", label="Name", action="Assign")
@@ -195,6 +185,26 @@ class _Head:
         show_status(self._status, incident.status)
         self._service.set_text(incident.service)
         self._title.set_text(incident.title)
+
+
+class _Linked:
+    """The ways to the incidents that this one was reopened from and as."""
+
+    def __init__(self) -> None:
+        self._box = tag("span", classes="muted")
+        self._shown: tuple[UUID | None, UUID | None] = (None, None)
+
+    def show(self, incident: IncidentDetail) -> None:
+        linked = (incident.reopened_from, incident.reopened_as)
+        if linked == self._shown:
+            return
+        self._shown = linked
+        self._box.clear()
+        with self._box:
+            if incident.reopened_from:
+                tag("a", "Reopened from an earlier incident", href=f"/incidents/{incident.reopened_from}")
+            if incident.reopened_as:
+                tag("a", "Reopened as a new incident", href=f"/incidents/{incident.reopened_as}")
 
 
 class _Figures:
@@ -247,8 +257,14 @@ def _show_figure(figure: TextElement, seconds: float | None, *, by: str | None, 
 
 
 class _Notes:
-    def __init__(self, write: Callable[[str], Awaitable[bool]]) -> None:
+    """The notes, and the field for another one; ``write`` answers whether it was written."""
+
+    def __init__(
+        self, write: Callable[[str], Awaitable[bool]], *, refresh: Callable[[], Awaitable[None]]
+    ) -> None:
         self._write = write
+        self._refresh = refresh
+        self._is_writing = False
         with section("Notes"):
             self._field = (
                 ui.textarea(placeholder="What do you see, what did you do?")
@@ -264,9 +280,19 @@ class _Notes:
         self._shown: Sequence[Note] | None = None
 
     async def _submit(self) -> None:
-        text = (self._field.value or "").strip()
-        if text and await self._write(text):
-            self._field.set_value("")
+        typed = self._field.value or ""
+        text = typed.strip()
+        if not text or self._is_writing:
+            return
+        self._is_writing = True
+        try:
+            is_written = await self._write(text)
+        finally:
+            self._is_writing = False
+        if is_written:
+            # Before the refresh, which may take seconds; what was typed since then is not written yet.
+            self._field.set_value((self._field.value or "").removeprefix(typed))
+        await self._refresh()
 
     def show(self, notes: Sequence[Note]) -> None:
         if notes == self._shown:

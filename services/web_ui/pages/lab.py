@@ -126,8 +126,10 @@ class _Controls:
             return
         try:
             modes = await self._lab.modes(token)
-        except Refused:
-            say("That is not the admin token.", kind="warning")
+        except Refused as error:
+            # Whoever guessed too often may get 429 for the right token, too.
+            why = "That is not the admin token." if error.status == 403 else f"Not unlocked: {error.reason}"
+            say(why, kind="warning")
             return
         if not modes:
             say("No service is there to check the token: try again when one is up.", kind="negative")

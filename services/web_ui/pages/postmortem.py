@@ -4,8 +4,8 @@ from uuid import UUID
 
 from nicegui import ui
 
-from services.web_ui.actions import say
-from services.web_ui.backends import BackendError, Refused
+from services.web_ui.actions import say, say_failed
+from services.web_ui.backends import BackendError
 from services.web_ui.incidents import Incidents
 from services.web_ui.parts import button, section, set_attributes, tag
 from services.web_ui.schemas import IncidentDetail
@@ -85,14 +85,8 @@ class PostmortemSection:
                 lessons=written["lessons"],
                 action_items=[line.strip() for line in written["action_items"].splitlines() if line.strip()],
             )
-        except Refused as error:
-            say(f"Not saved: {error.reason}", kind="warning")
-            return
         except BackendError as error:
-            say(
-                f"It is not known whether this was saved: {error}. Look before you try again.",
-                kind="negative",
-            )
+            say_failed(error, "saved")
             return
         self._show_text(made.markdown)
         say("The postmortem is saved.", kind="positive")
