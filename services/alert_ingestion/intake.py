@@ -15,16 +15,23 @@ from services.common.group_commit import GroupCommit
 
 BATCH_LIMIT = 250
 MAX_READING = 64
+BODY_ROOM_BYTES = 16 * 1024 * 1024
+SMALL_BODY_BYTES = 8 * 1024
+"""A body up to this size needs none of the room: how many there may be at once bounds them."""
 
 
 class Intake:
     """Alerts on their way from a request into the database and into their incident."""
 
-    def __init__(self, alerts: Alerts, openings: Openings, *, max_in_flight: int) -> None:
+    def __init__(
+        self, alerts: Alerts, openings: Openings, *, max_in_flight: int, max_body_bytes: int
+    ) -> None:
         self._openings = openings
         self._max_in_flight = max_in_flight
+        self._max_body_bytes = max_body_bytes
         self._in_flight = 0
         self._reading = 0
+        self._body_bytes = 0
         self._commits: GroupCommit[Arrival, Outcome] = GroupCommit(
             alerts.record, limit=BATCH_LIMIT, away=(Raced,)
         )
@@ -49,10 +56,30 @@ class Intake:
             metrics.ingestion.observe(time.perf_counter() - started)
 
     @contextmanager
+    def body(self, announced_bytes: int | None) -> Iterator[None]:
+        """Room for a body, from before it is read until it is answered: if no length is announced, the most.
+
+        Raises ``TooManyRequests`` when there is none. A body that is bigger than
+        all the room there is, is let in when no other has any.
+        """
+        size_bytes = self._max_body_bytes if announced_bytes is None else announced_bytes
+        if size_bytes <= SMALL_BODY_BYTES:
+            yield
+            return
+        if self._body_bytes and self._body_bytes + size_bytes > BODY_ROOM_BYTES:
+            metrics.refused.inc()
+            raise TooManyRequests(f"bodies of {self._body_bytes} bytes are under way: try again later")
+        self._body_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self._body_bytes -= size_bytes
+
+    @contextmanager
     def reading(self) -> Iterator[None]:
         """Room to read a webhook in, of which nobody knows yet how many alerts it holds.
 
-        Raises ``TooManyRequests`` when so many are being read that their bodies would fill the memory.
+        Raises ``TooManyRequests`` when so many are being read that what they hold would fill the memory.
         """
         if self._reading >= MAX_READING:
             raise TooManyRequests(f"{self._reading} webhooks are being read: try again later")

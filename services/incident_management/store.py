@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
+    ColumnElement,
     Connection,
     Integer,
     Row,
@@ -103,7 +105,7 @@ class Incidents:
             query = query.where(i.severity == severity)
         if service is not None:
             query = query.where(i.service == service)
-        query = query.where(*(_LINE.icontains(word, autoescape=True) for word in words))
+        query = query.where(*(func.strpos(_lower(_LINE), _lower(literal(word))) > 0 for word in words))
         with self._database.transaction() as db:
             rows = db.execute(query).all()
         return IncidentPage.of(rows, limit=limit, offset=offset)
@@ -158,8 +160,9 @@ class Incidents:
                 values["severity"] = change.severity
                 _note_down(db, incident_id, actor, "severity", before.severity, change.severity)
                 kept_by = None if "assigned_to" in change.model_fields_set else before.assigned_to
-                if pages and change.severity in PAGING and kept_by is not None and kept_by != actor:
-                    # Nobody was told while it only informed; who was is not told again.
+                # Nobody was told while it only informed; who has what paged before knows of it.
+                becomes_grave = change.severity in PAGING and before.severity not in PAGING
+                if pages and becomes_grave and kept_by is not None and kept_by != actor:
                     queue_page(db, incident_id, recipient=kept_by)
             if "assigned_to" in change.model_fields_set and change.assigned_to != before.assigned_to:
                 values["assigned_to"] = change.assigned_to
@@ -188,7 +191,7 @@ class Incidents:
             new = NewIncident(
                 title=old.title, service=old.service, severity=old.severity, assigned_to=old.assigned_to
             )
-            [(_, reopened)] = _open(db, [(new, None)], actor=actor)
+            [(_, reopened)] = _open(db, [(new, None)], actor=actor, pages=old.severity in PAGING)
             linked = _write(db, reopened.id, {"reopened_from": old.id})
             _note_down(db, reopened.id, actor, "reopened_from", None, str(old.id))
             _note_down(db, old.id, actor, "reopened_as", None, str(reopened.id))
@@ -299,6 +302,11 @@ def assign(db: Connection, incident_id: UUID, *, engineer: str, actor: str) -> N
             queue_page(db, incident_id, recipient=engineer)
 
 
+def _lower(text: ColumnElement[str]) -> ColumnElement[str]:
+    # The lab's own cluster has the locale C, which knows no capital letter beyond ASCII.
+    return func.lower(text.collate("pg_c_utf8"))
+
+
 def _incident(db: Connection, incident_id: UUID, *, lock: bool = False) -> Incident:
     query = select(*_SHOWN).where(incidents.c.id == incident_id)
     # Not the full lock: it would wait for every alert that is being attached.
@@ -388,6 +396,7 @@ _wanted = (
     )
     .render_derived(with_types=True)
 )
+_actor = bindparam("actor", type_=String)
 _COPIED = ("title", "service", "severity", "assigned_to", "idempotency_key", "request_hash")
 _new = select(func.gen_random_uuid().label("id"), _wanted).cte("new")
 # In the order of the keys, so that two batches which share some do not wait for each other in a circle.
@@ -405,7 +414,7 @@ _created = (
     insert(timeline)
     .from_select(
         ["incident_id", "actor", "what", "to_value"],
-        select(_opened.c.id, bindparam("actor", type_=String), literal("created"), literal("open")),
+        select(_opened.c.id, _actor, literal("created"), literal("open")),
     )
     .cte("created")
 )
@@ -417,6 +426,10 @@ _asked = (
             _opened.c.id,
             case((_opened.c.assigned_to.is_(None), "assignment"), else_="page"),
             func.coalesce(_opened.c.assigned_to, ""),
+        ).where(
+            # Who takes an incident knows of it.
+            _opened.c.assigned_to.is_(None)
+            | (bindparam("pages", type_=Boolean) & (_opened.c.assigned_to != _actor))
         ),
     )
     .cte("asked")
@@ -429,11 +442,12 @@ _OPEN = (
 
 
 def _open(
-    db: Connection, batch: Sequence[tuple[NewIncident, str | None]], *, actor: str
+    db: Connection, batch: Sequence[tuple[NewIncident, str | None]], *, actor: str, pages: bool = True
 ) -> list[tuple[str | None, Incident]]:
     """Insert incidents with their first timeline row and their outbox row, in one statement for all.
 
-    A key that is there already gives the incident that it stands for.
+    ``pages`` has whom one is given to paged. A key that is there already gives
+    the incident that it stands for.
     """
     wanted = [
         {
@@ -444,7 +458,7 @@ def _open(
         }
         for position, (new, key) in enumerate(batch)
     ]
-    rows = db.execute(_OPEN, {"wanted": json.dumps(wanted), "actor": actor}).all()
+    rows = db.execute(_OPEN, {"wanted": json.dumps(wanted), "actor": actor, "pages": pages}).all()
     found = {row.position: Incident.model_validate(row) for row in rows}
     missing = {key: position for position, (_, key) in enumerate(batch) if position not in found}
     if missing:

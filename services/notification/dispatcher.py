@@ -109,7 +109,7 @@ class Dispatcher:
             return
         error = "; ".join(str(refusal) for refusal in refusals)[:1000]
         notifications.labels(page.channel, "failed").inc()
-        if page.number >= self._max_attempts or all(refusal.is_final for refusal in refusals):
+        if page.number >= self._max_attempts:
             await self._give_up(page, error=error)
             return
         reached = page.reached | {

@@ -47,13 +47,13 @@ class NotDelivered(Exception):
     """A receiver did not take the message.
 
     ``is_down``: it could not be reached, hung or failed, so others would fare no
-    better there. ``is_final``: no further attempt can go better.
+    better there. What is refused is tried again like what is down: most often a
+    setting is wrong, and somebody mends it meanwhile.
     """
 
-    def __init__(self, reason: str, *, is_down: bool = False, is_final: bool = False) -> None:
+    def __init__(self, reason: str, *, is_down: bool = False) -> None:
         super().__init__(reason)
         self.is_down = is_down
-        self.is_final = is_final
 
 
 class Receiver(Protocol):

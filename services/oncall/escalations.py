@@ -39,23 +39,29 @@ class LastStep:
 
 def due_level(
     levels: Sequence[Level],
+    incident: OpenIncident,
     *,
-    created_at: datetime,
+    seen_at: datetime,
     last: LastStep | None,
     delay: timedelta,
     now: datetime,
 ) -> int | None:
     """The number (from 1) of the level that is due now; ``None`` when none is, or all are taken.
 
-    A level's wait begins with the step before, so that whoever is told late
-    still has the whole of it.
+    A level's wait begins when the incident came to whom it is with, as critical
+    as it is, so that whoever is told late still has the whole of it. However
+    often it is handed on, it begins one wait after the step before at the latest,
+    or after ``seen_at``, when the incident was first seen open and critical.
     """
-    taken, since = (last.level, last.taken_at) if last else (0, created_at)
+    taken, since = (last.level, last.taken_at) if last else (0, incident.created_at)
     if taken >= len(levels):
         return None
     after_s = levels[taken].after_s
     wait = delay if after_s is None else timedelta(seconds=after_s)
-    return taken + 1 if now >= since + wait else None
+    # Nobody's yet: whoever is on call is about to be asked for, and has had none of it.
+    came_at = incident.updated_at if incident.assigned_to is not None else max(incident.updated_at, seen_at)
+    begins_at = min(max(since, came_at), max(since, seen_at) + wait)
+    return taken + 1 if now >= begins_at + wait else None
 
 
 class Escalations:
@@ -117,14 +123,21 @@ class Escalations:
             raise Conflict(f"incident {request.incident_id} was escalated at this moment")
         return step
 
-    def take_due(self, incidents: Sequence[OpenIncident], *, now: datetime) -> list[Escalation]:
-        """Take the step that is due for each of these unacknowledged incidents, one each at most."""
+    def take_due(
+        self, incidents: Sequence[OpenIncident], *, seen: Mapping[UUID, datetime], now: datetime
+    ) -> list[Escalation]:
+        """Take the step that is due for each of these unacknowledged incidents, one each at most.
+
+        ``seen`` says when each was first seen like this.
+        """
         last_steps = self._last_steps([str(incident.id) for incident in incidents])
         taken = []
         for incident in incidents:
             levels = self.policy(incident.service).levels
             last = last_steps.get(str(incident.id))
-            number = due_level(levels, created_at=incident.created_at, last=last, delay=self._delay, now=now)
+            number = due_level(
+                levels, incident, seen_at=seen[incident.id], last=last, delay=self._delay, now=now
+            )
             if number is None:
                 continue
             step = self._take(

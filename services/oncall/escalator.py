@@ -1,12 +1,13 @@
 """The escalator: takes the steps that are due, has them told, and gives the incident to who was told.
 
-All it knows is in Postgres. A step's id is its idempotency key at the
+What it has done is in Postgres. A step's id is its idempotency key at the
 notification service, so neither a restart nor a second process tells anybody
 twice.
 """
 
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -52,6 +53,7 @@ class Escalator:
             # Many steps may wait: they shall not each wait for one that hangs.
             dependency.breaker.enabled = True
         self._clock = clock
+        self._seen: dict[UUID, datetime] = {}
         self._looking = Poller("escalation", self._look, every_s=poll_s)
 
     def wake(self) -> None:
@@ -82,7 +84,10 @@ class Escalator:
             log.warning("escalation.incidents_unknown", error=error.detail)
             return frozenset()
         now = self._clock()
-        for step in await to_thread.run_sync(lambda: self._escalations.take_due(incidents, now=now)):
+        self._seen = seen = {one.id: self._seen.get(one.id, now) for one in incidents}
+        for step in await to_thread.run_sync(
+            lambda: self._escalations.take_due(incidents, seen=seen, now=now)
+        ):
             escalations_total.labels(step.origin).inc()
             log.warning("incident.escalated", **_named(step))
         return {str(incident.id) for incident in incidents}
@@ -114,20 +119,21 @@ class Escalator:
     async def _is_wanted(self, step: Escalation, unacknowledged: Set[str]) -> bool:
         if step.origin == "manual" or step.incident_id in unacknowledged:
             return True
-        return await self._is_open(step.incident_id)
+        return await self._is_unacknowledged(step.incident_id)
 
     async def _cancel(self, step: Escalation) -> None:
         if await to_thread.run_sync(lambda: self._escalations.settle(step.id, status="cancelled")):
             log.info("escalation.cancelled", **_named(step))
 
-    async def _is_open(self, incident_id: str) -> bool:
-        """Whether nobody has acknowledged an incident yet; one that is not known needs nobody."""
+    async def _is_unacknowledged(self, incident_id: str) -> bool:
+        """Whether an incident is still critical and unacknowledged; one that is not known needs nobody."""
         answer = await self._incidents.call(
             "GET", f"/api/v1/incidents/{incident_id}", at_most_s=CALL_TIMEOUT_S
         )
         if answer.status_code == 404:
             return False
-        return _read(answer, IncidentState, status=200).status == "open"
+        state = _read(answer, IncidentState, status=200)
+        return (state.status, state.severity) == ("open", "critical")
 
     async def _tell(self, step: Escalation) -> None:
         answer = await self._notifications.call(

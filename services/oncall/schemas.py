@@ -232,8 +232,9 @@ class OverrideList(Page[Override]):
 class Level(BaseModel):
     """One level of a policy.
 
-    ``after_s`` counts from the step before (for the first one from the
-    incident's creation); without it ``ESCALATION_DELAY`` stands.
+    ``after_s`` counts from when the incident last changed hands, as each step
+    makes it, or became critical; however often it is handed on, the level comes
+    after twice that. Without it ``ESCALATION_DELAY`` stands.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -308,12 +309,17 @@ class EscalationList(Page[Escalation]):
 
 
 class OpenIncident(BaseModel):
-    """What is read of an incident of incident-management."""
+    """What is read of an incident of incident-management.
+
+    While it is open, ``updated_at`` is when it last changed hands or severity.
+    """
 
     id: UUID
     title: str
     service: str
+    assigned_to: str | None
     created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class IncidentPage(BaseModel):
@@ -327,6 +333,7 @@ class IncidentState(BaseModel):
     """What is read of a single incident."""
 
     status: str
+    severity: str
 
 
 class NotifyReceipt(BaseModel):

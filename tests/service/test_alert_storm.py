@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import httpx
 import psutil
 
-from services.alert_ingestion.intake import MAX_READING
+from services.alert_ingestion.intake import BODY_ROOM_BYTES, MAX_READING
 from tests.conftest import RunningService, Shop
 from tests.storm import ALERTS, post_all
 
@@ -66,6 +66,33 @@ def test_in_a_storm_the_service_stays_healthy_and_readable(shop: Shop) -> None:
 
     assert len(seen) >= 4
     assert set(seen) == {200}
+
+
+def test_big_bodies_that_are_held_back_have_only_so_much_room_and_small_alerts_do_not_notice(
+    shop: Shop, eventually: Callable[..., None]
+) -> None:
+    ingestion = shop.start("alert-ingestion", INCIDENT_WAIT_S="0")
+    size = 2**20
+    announced = f"host: x\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n".encode()
+    held_back = announced + b" " * (size - 1)
+    paths = [ALERTS, "/api/v1/webhooks/alertmanager"] * (BODY_ROOM_BYTES // size // 2)
+
+    def answer(path: str, *, of: int) -> httpx.Response:
+        return ingestion.client.post(path, content=b"{" * of, headers={"content-type": "application/json"})
+
+    with ExitStack() as stack:
+        for path in paths:
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", ingestion.port)))
+            half.sendall(f"POST {path} HTTP/1.1\r\n".encode() + held_back)
+        eventually(lambda: answer(ALERTS, of=size).status_code == 429)
+        refused, refused_hook = (answer(path, of=size) for path in paths[:2])
+        small = ingestion.client.post(ALERTS, json=ALERT)
+        assert [ingestion.metric("alerts_in_flight"), refused.status_code] == [len(paths) // 2, 429]
+        eventually(lambda: answer(ALERTS, of=size).status_code == 422)
+
+    assert (refused.headers["retry-after"], refused_hook.status_code) == ("1", 503)
+    assert "bodies of 16777216 bytes are under way" in refused.json()["detail"]
+    assert small.status_code == 202
 
 
 def test_webhooks_whose_bodies_do_not_come_leave_room_again_and_no_other_is_read_meanwhile(

@@ -139,7 +139,7 @@ def test_a_search_finds_what_has_all_of_its_words_in_its_line(
     service = f"s-{uuid4()}"
     failing = open_incident(service=service, title="Payments fail 5%", severity="critical", assigned_to="ana")
     patch(incidents, failing, "ana", status="in_progress")
-    slow = open_incident(service=service, title="Profiles are slow", assigned_to="ben")
+    slow = open_incident(service=service, title="Profiles are slow", assigned_to="Özgür")
 
     def found(q: str) -> list[str]:
         page = incidents.client.get(INCIDENTS, params={"service": service, "q": q}).json()
@@ -155,6 +155,7 @@ def test_a_search_finds_what_has_all_of_its_words_in_its_line(
     ):
         assert found(words) == [failing["id"]], words
     assert found("s") == [slow["id"], failing["id"]]
+    assert found("özgür") == found("ÖZGÜR SLOW") == [slow["id"]]
     for words in ("payments fail today", "eve", "fa_l", "%%"):
         assert found(words) == [], words
 

@@ -93,6 +93,59 @@ def test_what_only_informs_is_somebodys_and_pages_when_it_becomes_grave(
     ]
 
 
+def test_what_becomes_less_grave_pages_nobody_who_knows_of_it(
+    shop: Shop, stack: ExitStack, eventually: Wait
+) -> None:
+    start_oncall(shop, stack)
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management")
+    incident = incidents.client.post(INCIDENTS, json=NEW).json()
+    eventually(lambda: len(notification.received) == 1)
+
+    for actor, change in (("ana", {"assigned_to": "ana"}), ("bob", {"severity": "high"})):
+        incidents.client.patch(f"{INCIDENTS}/{incident['id']}", json=change, headers={"x-actor": actor})
+    eventually(lambda: pending(incidents) == 0)
+
+    assert detail(incidents, incident)["assigned_to"] == "ana"
+    assert [page.body["recipient"] for page in notification.received] == ["ann"]
+
+
+@pytest.mark.parametrize(
+    ("severity", "actor", "paged"),
+    [("critical", "bob", ["ana"]), ("critical", "ana", []), ("high", "bob", ["ana"]), ("medium", "bob", [])],
+)
+def test_a_reopened_incident_pages_who_has_it_if_it_is_grave_and_they_did_not_reopen_it(
+    shop: Shop, stack: ExitStack, eventually: Wait, severity: str, actor: str, paged: list[str]
+) -> None:
+    oncall = start_oncall(shop, stack)
+    incidents = shop.start("incident-management")
+    new = {**NEW, "severity": severity, "assigned_to": "ana"}
+    old = incidents.client.post(INCIDENTS, json=new, headers={"x-actor": "ana"}).json()
+    incidents.client.patch(f"{INCIDENTS}/{old['id']}", json={"status": "resolved"})
+
+    notification = start_notification(shop, stack)
+    again = incidents.client.post(f"{INCIDENTS}/{old['id']}/reopen", headers={"x-actor": actor}).json()
+    eventually(lambda: pending(incidents) == 0)
+
+    assert again["assigned_to"] == "ana"
+    assert [page.body["recipient"] for page in notification.received] == paged
+    assert oncall.received == []
+
+
+def test_who_opens_an_incident_for_themselves_is_not_paged(
+    shop: Shop, stack: ExitStack, eventually: Wait
+) -> None:
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management")
+
+    for actor in ("ana", "bob"):
+        new = {**NEW, "severity": "low", "assigned_to": "ana"}
+        incidents.client.post(INCIDENTS, json=new, headers={"x-actor": actor})
+    eventually(lambda: pending(incidents) == 0)
+
+    assert [page.body["recipient"] for page in notification.received] == ["ana"]
+
+
 def test_who_is_given_an_incident_back_is_paged_again(shop: Shop, stack: ExitStack, eventually: Wait) -> None:
     start_oncall(shop, stack)
     notification = start_notification(shop, stack)

@@ -36,6 +36,7 @@ class Incidents:
 
     def open(self, *, title: str = "Checkout fails", severity: str = "critical", age_s: float = 0) -> str:
         """Open an incident of the service payment; its id."""
+        created_at = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
         incident = {
             "id": str(uuid.uuid4()),
             "title": title,
@@ -43,15 +44,16 @@ class Incidents:
             "severity": severity,
             "status": "open",
             "assigned_to": "first",
-            "created_at": (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(),
+            "created_at": created_at,
+            "updated_at": created_at,
         }
         self.known.insert(0, incident)
         return str(incident["id"])
 
-    def move(self, incident_id: str, status: str) -> None:
+    def change(self, incident_id: str, **change: str) -> None:
         """Acknowledge it, for instance."""
         (incident,) = [one for one in self.known if one["id"] == incident_id]
-        incident["status"] = status
+        incident |= change
 
     def answer(self, request: Received) -> tuple[int, object]:
         """Status and body for a request."""
@@ -94,7 +96,7 @@ class Incidents:
         if status == 200 and isinstance(found, dict):
             if asked["while_open"] == "true" and found["status"] != "open":
                 return 409, {"detail": f"it is {found['status']}"}
-            found |= change
+            found |= {**change, "updated_at": datetime.now(UTC).isoformat()}
             self.assigned.append((found["id"], change["assigned_to"], actor))
         return status, found
 
@@ -168,7 +170,7 @@ def test_it_stops_when_somebody_acknowledges(
     incident_id = incidents.open()
     eventually(lambda: told(shop, incident_id) == ["second"])
 
-    incidents.move(incident_id, status)
+    incidents.change(incident_id, status=status)
 
     eventually(rounds(incidents, 12))
     assert told(shop, incident_id) == ["second"]
@@ -241,15 +243,16 @@ def test_a_step_taken_while_notification_is_away_is_told_when_it_is_back(
     eventually(lambda: steps(oncall, incident_id) == [(1, "second", "notified")])
 
 
-def test_a_step_that_was_not_told_is_cancelled_when_somebody_acknowledges(
-    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+@pytest.mark.parametrize("change", [{"status": "acknowledged"}, {"severity": "high"}])
+def test_a_step_that_was_not_told_is_cancelled_when_the_incident_needs_nobody_more(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually, change: dict[str, str]
 ) -> None:
     shop["notification-service"].stop()
     set_levels(oncall, LEVELS[:1])
     incident_id = incidents.open()
     eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
 
-    incidents.move(incident_id, "acknowledged")
+    incidents.change(incident_id, **change)
 
     eventually(lambda: steps(oncall, incident_id) == [(1, "second", "cancelled")])
     shop.start("notification-service")
@@ -365,7 +368,7 @@ def test_an_incident_that_somebody_has_acknowledged_by_now_stays_theirs(
     oncall: RunningService, incidents: Incidents, lab_database: LabDatabase, eventually: Eventually
 ) -> None:
     incident_id = incidents.open()
-    incidents.move(incident_id, "acknowledged")
+    incidents.change(incident_id, status="acknowledged")
     with lab_database.engine("platform").begin() as db:
         db.execute(
             text(

@@ -1,13 +1,16 @@
 """On-call, incidents and notifications as they work together, none of them stood in for."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from tests.conftest import Shop
+from tests.conftest import LabDatabase, Shop
 
 Eventually = Callable[..., None]
+DELAY = timedelta(seconds=2)
 
 
 @pytest.fixture
@@ -68,6 +71,58 @@ def test_whoever_is_on_call_is_told_at_once_and_others_when_nobody_acknowledges(
         ("oncall-service", second, "incident-commander"),
     ]
     assert len(told(platform, incident_id)) == 3
+
+
+def make_old(database: LabDatabase, incident_id: str, **age: float) -> None:
+    """Have an incident be so much older than it is."""
+    older = text(
+        "UPDATE incident.incidents SET created_at = created_at - :age, updated_at = updated_at - :age"
+        " WHERE id = :id"
+    )
+    with database.engine("platform").begin() as db:
+        db.execute(older, {"id": incident_id, "age": timedelta(**age)})
+
+
+def changed_at(platform: Shop, incident_id: str, what: str) -> list[datetime]:
+    """When something of an incident was changed, the first time first."""
+    incident = platform["incident-management"].client.get(f"/api/v1/incidents/{incident_id}").json()
+    return [datetime.fromisoformat(one["at"]) for one in incident["timeline"] if one["what"] == what]
+
+
+def escalated_at(platform: Shop, incident_id: str) -> list[datetime]:
+    """When each step was taken, the first one first."""
+    steps = platform["oncall-service"].client.get("/api/v1/escalations", params={"incident_id": incident_id})
+    return [datetime.fromisoformat(one["created_at"]) for one in reversed(steps.json()["items"])]
+
+
+def test_who_is_told_late_because_oncall_was_away_has_the_whole_of_the_delay(
+    platform: Shop, lab_database: LabDatabase, eventually: Eventually
+) -> None:
+    platform["oncall-service"].stop()
+    incident_id = open_incident(platform)
+    make_old(lab_database, incident_id, minutes=6)
+
+    platform.start("oncall-service", ESCALATION_DELAY="2", ESCALATION_POLL="0.2")
+
+    eventually(lambda: escalated_at(platform, incident_id), within_s=20)
+    told_at = changed_at(platform, incident_id, "assigned_to")
+    assert escalated_at(platform, incident_id)[0] - told_at[0] >= DELAY
+
+
+def test_what_becomes_critical_late_has_the_whole_of_the_delay(
+    platform: Shop, lab_database: LabDatabase, eventually: Eventually
+) -> None:
+    incident_id = open_incident(platform, severity="medium")
+    eventually(lambda: changed_at(platform, incident_id, "assigned_to"))
+    make_old(lab_database, incident_id, minutes=20)
+
+    platform["incident-management"].client.patch(
+        f"/api/v1/incidents/{incident_id}", json={"severity": "critical"}, headers={"X-Actor": "bob"}
+    )
+
+    eventually(lambda: escalated_at(platform, incident_id), within_s=20)
+    raised_at = changed_at(platform, incident_id, "severity")
+    assert escalated_at(platform, incident_id)[0] - raised_at[0] >= DELAY
 
 
 def test_an_acknowledged_incident_does_not_escalate(platform: Shop, eventually: Eventually) -> None:

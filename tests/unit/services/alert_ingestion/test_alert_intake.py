@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,12 +15,13 @@ from starlette.types import Message
 from services.alert_ingestion import app
 from services.alert_ingestion.arrival import Arrival, KeyMisused, Opening, Stored
 from services.alert_ingestion.correlation import title
-from services.alert_ingestion.intake import BATCH_LIMIT, Intake
+from services.alert_ingestion.intake import BATCH_LIMIT, BODY_ROOM_BYTES, SMALL_BODY_BYTES, Intake
 from services.alert_ingestion.settings import AlertSettings
 from services.common.errors import TooManyRequests, Unavailable, Unprocessable
 
 ALERT = Arrival(source="api", service="payment", severity="high", message="m", labels={}, occurred_at=None)
 INCIDENT = uuid4()
+MAX_BODY_BYTES = 2**20
 
 
 class Notebook:
@@ -44,7 +46,7 @@ class Nobody:
 
 
 def intake(notebook: Notebook, *, room: int = 10_000) -> Intake:
-    return Intake(notebook, Nobody(), max_in_flight=room)  # type: ignore[arg-type]
+    return Intake(notebook, Nobody(), max_in_flight=room, max_body_bytes=MAX_BODY_BYTES)  # type: ignore[arg-type]
 
 
 def test_there_is_room_for_so_many_and_again_when_they_are_answered() -> None:
@@ -73,6 +75,30 @@ def test_room_is_given_back_when_a_request_fails() -> None:
     with pytest.raises(ZeroDivisionError), door.admission():
         raise ZeroDivisionError
     with door.admission():
+        pass
+
+
+@pytest.mark.parametrize("announced", [MAX_BODY_BYTES, None])
+def test_bodies_have_so_much_room_in_bytes_which_small_ones_do_not_need(announced: int | None) -> None:
+    door = intake(Notebook())
+
+    with ExitStack() as under_way:
+        for _ in range(BODY_ROOM_BYTES // MAX_BODY_BYTES):
+            under_way.enter_context(door.body(announced))
+        with pytest.raises(TooManyRequests), door.body(SMALL_BODY_BYTES + 1):
+            pass
+        with door.body(SMALL_BODY_BYTES):
+            pass
+    with door.body(announced):
+        pass
+
+
+def test_a_body_bigger_than_all_the_room_is_let_in_alone() -> None:
+    door = intake(Notebook())
+
+    with door.body(10_000), pytest.raises(TooManyRequests), door.body(BODY_ROOM_BYTES + 1):
+        pass
+    with door.body(BODY_ROOM_BYTES + 1):
         pass
 
 
