@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import Shop
 from tests.console import WITHIN_MS, Visit, incident, open_incident, sees
@@ -22,12 +22,17 @@ def silent(shop: Shop) -> Iterator[None]:
         yield
 
 
+def looked_at(console: Shop, visit: Visit) -> tuple[str, Page, Locator]:
+    """A new incident, its page in a browser, and the field for a note on it."""
+    incident_id = open_incident(console, "Payments fail")
+    page = visit(f"/incidents/{incident_id}")
+    return incident_id, page, page.get_by_label("New note")
+
+
 def test_a_note_leaves_its_field_at_once_while_telemetry_and_prometheus_hang(
     silent: None, console: Shop, visit: Visit
 ) -> None:
-    incident_id = open_incident(console, "Payments fail")
-    page = visit(f"/incidents/{incident_id}")
-    field = page.get_by_label("New note")
+    incident_id, page, field = looked_at(console, visit)
 
     field.fill(TEXT)
     field.press("Control+Enter")
@@ -43,9 +48,7 @@ def test_a_note_leaves_its_field_at_once_while_telemetry_and_prometheus_hang(
 def test_what_is_typed_while_a_note_is_being_saved_stays_in_the_field(
     console: Shop, visit: Visit, unwritable: Unwritable
 ) -> None:
-    incident_id = open_incident(console, "Payments fail")
-    page = visit(f"/incidents/{incident_id}")
-    field = page.get_by_label("New note")
+    incident_id, page, field = looked_at(console, visit)
 
     with unwritable("incident", "notes"):
         field.fill(TEXT)
@@ -62,9 +65,7 @@ def test_what_is_typed_while_a_note_is_being_saved_stays_in_the_field(
 
 
 def test_a_note_that_was_not_saved_stays_in_its_field_to_be_tried_again(console: Shop, visit: Visit) -> None:
-    incident_id = open_incident(console, "Payments fail")
-    page = visit(f"/incidents/{incident_id}")
-    field = page.get_by_label("New note")
+    _, page, field = looked_at(console, visit)
 
     console["incident-management"].stop()
     field.fill(TEXT)

@@ -31,7 +31,8 @@ _RUNS_TEXT = re.compile(r"(^|;)\s*do\b|\bquery_to_\w+", re.IGNORECASE)
 _NOTHING_DONE = re.compile(r"42(?!501)|25P02")
 """Errors (SQLSTATE) that come before anything is done: a mistake, or a transaction that had failed before.
 
-A lack of rights may come after a part was done."""
+A lack of rights may come after a part was done.
+"""
 
 
 def harms(facts: Facts) -> list[Harm]:
