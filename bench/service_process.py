@@ -9,7 +9,8 @@ from multiprocessing.process import BaseProcess
 
 import httpx
 
-from services.common.catalog import service
+from embedded.free_ports import free_port
+from services.common.catalog import SERVICES, service
 from services.common.serving import serve
 
 START_DEADLINE_S = 60.0
@@ -17,9 +18,15 @@ START_DEADLINE_S = 60.0
 
 @contextmanager
 def serving(name: str, *, port: int, environment: Mapping[str, str]) -> Iterator[BaseProcess]:
-    """The service on ``port``, healthy when the block begins. Raises ``TimeoutError``."""
+    """The service on ``port``, healthy when the block begins. Raises ``TimeoutError``.
+
+    A service that ``environment`` does not name is nowhere, even if a lab runs beside: its people must
+    not be paged for what is measured, nor its load be part of it.
+    """
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    alone = {f"{one.variable_prefix}_URL": nowhere for one in SERVICES}
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(name, port, dict(environment))
+        target=_serve, args=(name, port, {**alone, **environment})
     )
     process.start()
     try:

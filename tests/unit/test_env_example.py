@@ -22,7 +22,7 @@ from embedded.environment import PORT_VARIABLES
 from embedded.monitoring.settings import MonitoringSettings
 from lab.tools.seat import CandidateSettings
 from scenarios.settings import ScheduleSettings
-from services.common.catalog import SERVICES
+from services.common.catalog import SERVICES, TRAFFIC_GENERATOR_PORT
 from services.common.settings import ServiceSettings
 
 PROJECT = Path(__file__).parents[2]
@@ -93,7 +93,11 @@ def read_somewhere() -> dict[str, object]:
     found = {name: default for one in classes for name, default in variables(one).items()}
     ports = dict.fromkeys(PORT_VARIABLES, None) | {s.port_variable: s.port for s in SERVICES}
     passwords = {f"{role.upper()}_DB_PASSWORD": role for role in database.ROLES}
-    return {**ports, **found, **TRAFFIC, **passwords, "LAB_DIR": ".lab"}
+    # What a service does not read of another one, the lab's own commands do.
+    urls = {f"{s.variable_prefix}_URL": f"http://127.0.0.1:{s.port}" for s in SERVICES}
+    urls["TRAFFIC_GENERATOR_URL"] = f"http://127.0.0.1:{TRAFFIC_GENERATOR_PORT}"
+    urls["FRAUD_DIRECT_URL"] = urls["FRAUD_URL"]
+    return {**ports, **urls, **found, **TRAFFIC, **passwords, "LAB_DIR": ".lab"}
 
 
 def used_by_compose() -> dict[str, str | None]:
