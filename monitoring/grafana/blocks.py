@@ -51,6 +51,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from monitoring.grafana import FOLDER
+from monitoring.grafana.queries import PHASES
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
 INCIDENTS = DataSourceRef(type_val="grafana-postgresql-datasource", uid="incidents")
@@ -290,19 +291,28 @@ class _BuiltAnnotation(Builder[AnnotationQuery]):
         return self._annotation
 
 
+def faults() -> Builder[AnnotationQuery]:
+    """From when to when a scenario holds its fault. A blind lab has no such series, and so no mark."""
+    return _phases('{phase="hold"}', name="Scenario", text="The scenario holds.")
+
+
 def phases() -> Builder[AnnotationQuery]:
-    """When a scenario holds its fault. A blind lab has no such series, and so no mark."""
-    expression = 'max by (scenario) (lab_phase{phase="hold"})'
+    """From when to when each phase of a scenario lasts: soak, hold, rest. Nothing when the lab is blind."""
+    return _phases("", name="Phases", text="{{phase}}")
+
+
+def _phases(matchers: str, *, name: str, text: str) -> Builder[AnnotationQuery]:
+    expression = f"max by (scenario, phase) ({PHASES}{matchers})"
     return _BuiltAnnotation(
         Annotation(
-            name="Scenario",
+            name=name,
             datasource=PROMETHEUS,
             icon_color="purple",
             more={
                 "target": {"refId": "Anno", "expr": expression, "interval": "15s"},
                 "titleFormat": "{{scenario}}",
-                "textFormat": "The scenario holds.",
-                "tagKeys": "scenario",
+                "textFormat": text,
+                "tagKeys": "scenario,phase",
                 "useValueForTime": False,
             },
         )

@@ -4,10 +4,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.grafana.blocks import (
     SERVICE_LABEL,
+    faults,
     incidents,
     lines,
     new_dashboard,
-    phases,
     promql,
     timeline,
 )
@@ -140,5 +140,5 @@ def build() -> Dashboard:
         *_DEPENDENCIES,
         _RELEASES,
         about="Rate, errors and latency of each service and route, and what their dependencies answer.",
-        annotations=[incidents(), phases()],
+        annotations=[faults(), incidents()],
     )

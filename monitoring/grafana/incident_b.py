@@ -4,10 +4,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.grafana.blocks import (
     SERVICE_LABEL,
+    faults,
     incidents,
     lines,
     new_dashboard,
-    phases,
     promql,
     timeline,
 )
@@ -150,5 +150,5 @@ def build() -> Dashboard:
         _RELEASE,
         about="A service and its database: cache, pool, statements, sessions and what they wait for.",
         service="profile",
-        annotations=[incidents(), phases()],
+        annotations=[faults(), incidents()],
     )

@@ -175,3 +175,18 @@ def test_every_data_source_that_is_used_is_provisioned_and_no_password_is_writte
     assert used <= {(source["type"], source["uid"]) for source in provisioned}
     secrets = [value for source in provisioned for value in source.get("secureJsonData", {}).values()]
     assert secrets == ["$OBSERVER_DB_PASSWORD"]
+
+
+def test_the_lab_marks_each_phase_and_the_shop_marks_faults_alone() -> None:
+    marks = {
+        dashboard["uid"]: [
+            target["expr"] for one in dashboard["annotations"]["list"] if "expr" in (target := one["target"])
+        ]
+        for dashboard in dashboards()
+    }
+    fault = 'max by (scenario, phase) (lab_phase{phase="hold"})'
+    assert {uid: found for uid, found in marks.items() if found} == {
+        "lab": ["max by (scenario, phase) (lab_phase)"],
+        "golden-signals": [fault],
+        "incident-b": [fault],
+    }
