@@ -26,8 +26,7 @@ exam-lab: $(READY) ## Start the lab for an exam: blind, and nothing breaks but w
 	@LAB_BLIND=true SCENARIO=none exec $(VENV)/bin/lab up
 
 test: $(READY) ## Run the tests; ARGS="-k name" runs some
-	@if [ -n "$(ARGS)" ]; then exec $(PYTHON) -m pytest $(ARGS); fi; \
-	exec $(PYTHON) -m pytest -n 2 --dist loadgroup
+	@exec $(PYTHON) -m pytest $(if $(strip $(ARGS)),$(ARGS),-n 2 --dist loadgroup)
 
 verify: $(READY) ## Lint, formatting, types, tests
 	@$(PYTHON) -m ruff check .

@@ -35,15 +35,14 @@ from services.alert_ingestion.schemas import (
 from services.alert_ingestion.settings import AlertSettings
 from services.alert_ingestion.store import Alerts, bound_waiting
 from services.common.app import ServiceParts, create_service
+from services.common.body_limit import whole_body
 from services.common.client import Dependency
 from services.common.database import Database
-from services.common.errors import ServiceError, TooManyRequests, Unavailable, responses
+from services.common.errors import TooManyRequests, Unavailable, responses
 from services.common.fields import IDEMPOTENCY_KEY, Limit, Offset, ServiceName, Severity
 
 SCHEMA = "incident"
 POOL_SIZE = 6
-BODY_WAIT_S = 5.0
-"""A body that has not come whole by then gives its room up: whoever began to send it may be gone."""
 
 router = APIRouter(prefix="/api/v1")
 
@@ -59,7 +58,7 @@ class _WebhookRoute(APIRoute):
             try:
                 with intake.reading(), intake.body(_announced_bytes(request)):
                     # Read once: FastAPI finds it read.
-                    await _body(request)
+                    await whole_body(request)
                     return await handle(request)
             except TooManyRequests as refusal:
                 raise Busy(refusal.detail) from refusal
@@ -68,12 +67,6 @@ class _WebhookRoute(APIRoute):
 
 
 webhooks = APIRouter(prefix="/api/v1/webhooks", route_class=_WebhookRoute)
-
-
-class TooSlow(ServiceError):
-    """A body that has not come in all this time."""
-
-    status = 408
 
 
 class Busy(Unavailable):
@@ -95,7 +88,7 @@ async def receive_alert(request: Request) -> Response:
     # Room comes before reading: what is refused in a storm must cost next to nothing. So header and body
     # are read here, and not by FastAPI, which also takes a tenth of the whole request's time for it.
     with intake.body(_announced_bytes(request)), intake.admission():
-        stored = await intake.take(_arrival(await _body(request), _key(request)))
+        stored = await intake.take(_arrival(await whole_body(request), _key(request)))
     receipt = AlertReceipt(
         alert_id=stored.alert_id,
         incident_id=stored.incident_id,
@@ -210,14 +203,6 @@ def _resolved(alerts: Alerts, resolution: Resolution) -> WebhookResult:
 def _announced_bytes(request: Request) -> int | None:
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
-
-
-async def _body(request: Request) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_WAIT_S):
-            return await request.body()
-    except TimeoutError as error:
-        raise TooSlow(f"the body did not come within {BODY_WAIT_S:g} s") from error
 
 
 def _key(request: Request) -> str | None:

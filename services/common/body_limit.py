@@ -1,8 +1,34 @@
-"""Bodies that are too big: refused at once when their length says so, otherwise as soon as they are."""
+"""Bodies that are too big: refused at once when their length says so, otherwise as soon as they are.
+
+And bodies that do not come: whoever began to send one may be gone.
+"""
+
+import asyncio
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common.errors import ServiceError
+
+BODY_WAIT_S = 5.0
+"""A body that has not come whole by then gives its room up."""
+
+
+class TooSlow(ServiceError):
+    """A body that has not come in all this time."""
+
+    status = 408
+
+
+async def whole_body(request: Request) -> bytes:
+    """The body of a request. Raises ``TooSlow`` when it does not come within ``BODY_WAIT_S``."""
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):
+            return await request.body()
+    except TimeoutError as error:
+        raise TooSlow(f"the body did not come within {BODY_WAIT_S:g} s") from error
 
 
 class BodyLimit:

@@ -17,7 +17,7 @@ from services.telemetry.records import Arrivals
 from services.telemetry.schemas import ONE_SIGNAL, SIGNALS, EnvelopeReceipt, SignalIn, Taken
 
 Project = Annotated[str, Path(alias="project", max_length=64, description="Any one, and any key.")]
-REFUSALS = responses(400, 413, 429, 503)
+REFUSALS = responses(400, 408, 413, 429, 503)
 _RPC_CODES = {400: otlp.INVALID_ARGUMENT, 413: 8, 429: 8, 503: 14}
 """Of google.rpc.Code: invalid argument, resource exhausted, unavailable."""
 
@@ -26,7 +26,7 @@ def doors(intake: Intake) -> APIRouter:
     """The routes, which take things in through ``intake``."""
     router = APIRouter()
 
-    @router.post("/ingest/logs", responses=responses(422, 429, 503), openapi_extra=openapi.SIGNALS)
+    @router.post("/ingest/logs", responses=responses(408, 422, 429, 503), openapi_extra=openapi.SIGNALS)
     async def ingest_logs(request: Request) -> Taken:
         """Store one signal or a list of them, each once by its ``signal_id``; if one is invalid, none."""
         found, stored = await intake.take(request, door="signals", parse=_signals)

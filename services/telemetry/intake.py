@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -10,6 +11,7 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from services.common.body_limit import whole_body
 from services.common.errors import ServiceError, TooManyRequests
 from services.common.group_commit import GroupCommit
 from services.telemetry import metrics
@@ -21,9 +23,9 @@ PARSERS = 2
 """Requests that are parsed at the same time; more would only wait for each other."""
 SMALL_BODY_BYTES = 4096
 """What is parsed faster than another thread is asked to."""
-BIGGEST_AT_ONCE = 4
-"""So many bodies of the greatest size fit into the service's memory: parsed, each takes several times it."""
-_REASONS = {400: "malformed", 413: "too_big", 422: "malformed", 429: "busy", 503: "database"}
+BIGGEST_AT_ONCE = 2
+"""So many bodies of the greatest size fit into the service's memory: parsed, each takes seven times it."""
+_REASONS = {400: "malformed", 408: "slow", 413: "too_big", 422: "malformed", 429: "busy", 503: "database"}
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ class Intake:
         """
         started = time.perf_counter()
         try:
-            with self._admission(self._announced(request)):
+            with self._admission():
                 taken = await self._take(request, parse=parse)
         except (ServiceError, HTTPException, ValidationError) as error:
             metrics.refused.labels(_reason(error)).inc()
@@ -63,17 +65,31 @@ class Intake:
         return self._commits.running()
 
     @contextmanager
-    def _admission(self, size_bytes: int) -> Iterator[None]:
-        room_bytes = BIGGEST_AT_ONCE * self._max_body_bytes - self._bytes_in_flight
-        if self._in_flight >= self._max_in_flight or size_bytes > room_bytes:
-            raise TooManyRequests(f"{self._in_flight} requests are under way: try again later")
+    def _admission(self) -> Iterator[None]:
+        if self._in_flight >= self._max_in_flight:
+            raise self._busy()
         self._in_flight += 1
-        self._bytes_in_flight += size_bytes
         try:
             yield
         finally:
             self._in_flight -= 1
+
+    @contextmanager
+    def _room(self, size_bytes: int) -> Iterator[None]:
+        """Room for a body until it is stored. A small one needs none: their number bounds them."""
+        if size_bytes <= SMALL_BODY_BYTES:
+            yield
+            return
+        if self._bytes_in_flight + size_bytes > BIGGEST_AT_ONCE * self._max_body_bytes:
+            raise self._busy()
+        self._bytes_in_flight += size_bytes
+        try:
+            yield
+        finally:
             self._bytes_in_flight -= size_bytes
+
+    def _busy(self) -> TooManyRequests:
+        return TooManyRequests(f"{self._in_flight} requests are under way: try again later")
 
     def _announced(self, request: Request) -> int:
         """The size of the body as its sender says; the greatest if that is not said."""
@@ -81,14 +97,22 @@ class Intake:
         return int(announced) if announced.isdecimal() else self._max_body_bytes
 
     async def _take(self, request: Request, *, parse: Callable[[bytes], tuple[T, Arrivals]]) -> tuple[T, int]:
-        body = await request.body()
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        announced_bytes = self._announced(request)
+        with self._room(announced_bytes):
+            body = await whole_body(request)
+            encoding = request.headers.get("content-encoding", "identity").strip().lower()
+            if encoding != "identity":
+                decode = partial(decoded, body, encoding=encoding, at_most=self._max_body_bytes)
+                body = await to_thread.run_sync(decode, limiter=self._parsers)
+            # What a compressed body holds is known only now.
+            with self._room(len(body) - announced_bytes):
+                return await self._store(body, parse=parse)
 
-        def read() -> tuple[T, Arrivals]:
-            return parse(decoded(body, encoding=encoding, at_most=self._max_body_bytes))
-
-        is_small = len(body) <= SMALL_BODY_BYTES and encoding == "identity"
-        parsed, arrivals = read() if is_small else await to_thread.run_sync(read, limiter=self._parsers)
+    async def _store(self, body: bytes, *, parse: Callable[[bytes], tuple[T, Arrivals]]) -> tuple[T, int]:
+        is_small = len(body) <= SMALL_BODY_BYTES
+        parsed, arrivals = (
+            parse(body) if is_small else await to_thread.run_sync(parse, body, limiter=self._parsers)
+        )
         for kind, count in arrivals.seen.items():
             metrics.received.labels(kind).inc(count)
         return parsed, 0 if arrivals.is_empty else await self._commits.submit(arrivals)

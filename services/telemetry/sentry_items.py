@@ -91,7 +91,7 @@ def error_event(payload: Mapping[str, Any], *, received_at: datetime) -> ErrorEv
         value=value,
         culprit=grouping.culprit(frames, in_app=_in_app(thrown)) or transaction or "",
         service=text_of(service, at_most=100),
-        level=level if level in _EVENT_LEVELS else "error",
+        level=level if isinstance(level, str) and level in _EVENT_LEVELS else "error",
         message=message or f"{kind}: {value}",
         trace_id=trace_id_of(_trace(payload).get("trace_id")),
         release=_optional(payload.get("release")),

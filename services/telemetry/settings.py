@@ -24,7 +24,7 @@ class TelemetrySettings(ServiceSettings):
     """Seconds from one removal to the next: by so much the bounds may be overstepped."""
     telemetry_max_in_flight: int = Field(default=32, ge=1)
     """Requests with telemetry that are taken in at once, of big ones fewer; more are answered 429."""
-    max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    max_body_bytes: int = Field(default=2 * 1024 * 1024, gt=0)
     """Of a request as it comes, and of what is in it when it is decompressed."""
 
     @model_validator(mode="after")

@@ -637,7 +637,7 @@ def test_what_is_too_much_or_too_old_is_removed(
     kept = [item["message"] for item in get(telemetry, "logs", limit=1000)["items"]]
     assert {message.split(".")[0] for message in kept} == {"3", "4"}
     eventually(lambda: [one["trace_id"] for one in get(telemetry, "traces")["items"]] == [new])
-    assert telemetry.client.get(f"/api/v1/traces/{old}").status_code == 404
+    eventually(lambda: telemetry.client.get(f"/api/v1/traces/{old}").status_code == 404)
     eventually(lambda: telemetry.metric("telemetry_rows", table="signals") == 100)
 
 

@@ -17,6 +17,7 @@ from services.alert_ingestion.arrival import Arrival, KeyMisused, Opening, Store
 from services.alert_ingestion.correlation import title
 from services.alert_ingestion.intake import BATCH_LIMIT, BODY_ROOM_BYTES, SMALL_BODY_BYTES, Intake
 from services.alert_ingestion.settings import AlertSettings
+from services.common import body_limit
 from services.common.errors import TooManyRequests, Unavailable, Unprocessable
 
 ALERT = Arrival(source="api", service="payment", severity="high", message="m", labels={}, occurred_at=None)
@@ -103,7 +104,7 @@ def test_a_body_bigger_than_all_the_room_is_let_in_alone() -> None:
 
 
 def test_a_body_that_does_not_come_gives_its_room_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "BODY_WAIT_S", 0.01)
+    monkeypatch.setattr(body_limit, "BODY_WAIT_S", 0.01)
     door = intake(Notebook(), room=1)
 
     async def nothing_comes() -> Message:
@@ -113,7 +114,7 @@ def test_a_body_that_does_not_come_gives_its_room_back(monkeypatch: pytest.Monke
     asked = SimpleNamespace(state=SimpleNamespace(intake=door))
     request = Request({"type": "http", "headers": [], "app": asked}, nothing_comes)
 
-    with pytest.raises(app.TooSlow) as refusal:
+    with pytest.raises(body_limit.TooSlow) as refusal:
         asyncio.run(asyncio.wait_for(app.receive_alert(request), 1))
 
     assert refusal.value.status == 408

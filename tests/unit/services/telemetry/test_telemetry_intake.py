@@ -1,6 +1,7 @@
 """Requests that are stored together do not share each other's fate."""
 
 import asyncio
+import gzip
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from fastapi import Request
 from sqlalchemy.exc import DataError, OperationalError
 
+from services.common import body_limit
 from services.common.errors import TooManyRequests, Unavailable
 from services.telemetry.intake import Intake
 from services.telemetry.records import Arrivals, Signal
@@ -41,9 +43,13 @@ class FakeStore(Store):
         return [1] * len(batch)
 
 
-def request(**headers: str) -> Request:
+def request(body: bytes | None = b"", **headers: str) -> Request:
+    """One with this body; ``None`` is one that never comes."""
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if body is None:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return Request({"type": "http", "method": "POST", "headers": raw}, receive)
@@ -95,22 +101,53 @@ def test_a_database_that_is_away_is_asked_once_for_all_of_them() -> None:
     assert len(store.batches) <= 3
 
 
-@pytest.mark.parametrize("headers", [{"content_length": "100"}, {"transfer_encoding": "chunked"}])
-def test_of_the_biggest_bodies_only_some_are_read_at_the_same_time(headers: dict[str, str]) -> None:
-    async def run() -> tuple[list[object], object]:
-        intake = Intake(FakeStore(), max_in_flight=100, max_body_bytes=100)
+MAX_BODY_BYTES = 10_000
 
-        async def take() -> object:
-            return await intake.take(request(**headers), door="test", parse=lambda _: (None, good()))
+
+def take_big_ones(*asked: Request) -> list[object]:
+    """What becomes of requests that come at once; and of one that comes when they are done."""
+
+    async def run() -> list[object]:
+        intake = Intake(FakeStore(), max_in_flight=100, max_body_bytes=MAX_BODY_BYTES)
+
+        async def take(one: Request) -> object:
+            return await intake.take(one, door="test", parse=lambda _: (None, good()))
 
         async with intake.running():
-            together = await asyncio.gather(*[take() for _ in range(6)], return_exceptions=True)
-            return together, await take()
+            together = await asyncio.gather(*[take(one) for one in asked], return_exceptions=True)
+            return [*together, await take(request(content_length=str(MAX_BODY_BYTES)))]
 
-    together, later = asyncio.run(run())
+    return asyncio.run(run())
 
-    assert [type(one) for one in together] == [tuple] * 4 + [TooManyRequests] * 2
+
+@pytest.mark.parametrize("headers", [{"content_length": "10000"}, {"transfer_encoding": "chunked"}])
+def test_of_the_biggest_bodies_only_some_are_read_at_the_same_time(headers: dict[str, str]) -> None:
+    *together, later = take_big_ones(*[request(**headers) for _ in range(6)])
+
+    assert [type(one) for one in together] == [tuple] * 2 + [TooManyRequests] * 4
     assert later == (None, 1)
+
+
+def test_of_bodies_that_decompress_to_big_ones_only_some_are_parsed_at_the_same_time() -> None:
+    body = gzip.compress(bytes(MAX_BODY_BYTES))
+    headers = {"content_length": str(len(body)), "content_encoding": "gzip"}
+
+    *together, later = take_big_ones(*[request(body, **headers) for _ in range(6)])
+
+    assert sorted(type(one).__name__ for one in together) == ["TooManyRequests"] * 4 + ["tuple"] * 2
+    assert later == (None, 1)
+
+
+def test_a_body_that_does_not_come_gives_its_room_up_and_small_ones_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(body_limit, "BODY_WAIT_S", 0.05)
+    silent = [request(None, content_length=str(MAX_BODY_BYTES)) for _ in range(2)]
+
+    *slow, small, later = take_big_ones(*silent, request(content_length="100"))
+
+    assert [type(one) for one in slow] == [body_limit.TooSlow] * 2
+    assert small == later == (None, 1)
 
 
 @pytest.mark.parametrize("count", [1, 3])

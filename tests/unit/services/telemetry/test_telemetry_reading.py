@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.common.errors import BadRequest, Unprocessable
-from services.telemetry import envelope, grouping
+from services.telemetry import envelope, grouping, sentry_items
 from services.telemetry.envelope import Item
 from services.telemetry.moments import moment
 from services.telemetry.records import Frame, json_of, text_of, trace_id_of
@@ -91,6 +91,13 @@ def test_a_fingerprint_is_above_all_and_may_refine_the_default() -> None:
     refined = group(frame("a"), fingerprint=["{{ default }}", "x"])
     assert refined == group(frame("a"), fingerprint=["{{ default }}", "x"])
     assert len({refined, group(frame("a")), group(frame("b"), fingerprint=["{{ default }}", "x"])}) == 3
+
+
+@pytest.mark.parametrize("level", [{}, ["error"], None, 7, "loud"])
+def test_an_event_whose_level_is_none_is_an_error(level: object) -> None:
+    told = {"event_id": "9ec79c33ec9942ab8353589fcb2e04dc", "level": level}
+
+    assert sentry_items.error_event(told, received_at=NOW).level == "error"
 
 
 def test_text_is_what_postgres_keeps() -> None:
