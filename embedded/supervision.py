@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from embedded.errors import LabError
 from embedded.logs import last_lines
 from embedded.processes import Running
+from services.common.catalog import PROMETHEUS
 
 State = Literal["waiting", "starting", "healthy", "restarting", "stopped"]
 CRASH_LOOP_AFTER = 3
@@ -19,6 +20,13 @@ _LONGEST_DELAY_S = 5.0
 _STEADY_AFTER_S = 10.0
 _PATIENCE_S = 30.0
 _POLL_S = 0.05
+_WATCHED = frozenset({PROMETHEUS.name})
+"""Ended when they hang. A monitoring that hangs pages nobody, and no scenario touches it; the others may be
+slow or stuck because a scenario wants it so, or a person, and a restart would mend that."""
+_WATCH_EVERY_S = 5.0
+_HANGS_AFTER_S = 30.0
+_HANGS_AFTER_MISSES = 5
+"""In a row: a lab that was asleep itself has missed none."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +140,19 @@ class Supervised:
         if self._stopping:
             running.send(signal.SIGKILL)
         self._stand("starting")
-        watcher = asyncio.create_task(self._watch_health(running))
+        watcher = asyncio.create_task(self._watch(running))
         code = await running.wait()
         watcher.cancel()
         self._running = None
         self.standing.pid = self.standing.created = None
         return _in_words(code)
 
-    async def _watch_health(self, running: Running) -> None:
+    async def _watch(self, running: Running) -> None:
+        await self._await_health(running)
+        if self.component.name in _WATCHED:
+            await self._end_when_it_hangs(running)
+
+    async def _await_health(self, running: Running) -> None:
         began_s = time.monotonic()
         complained = False
         while not await self.component.is_healthy(running):
@@ -162,6 +175,23 @@ class Supervised:
             )
         self._stand("healthy")
         self.healthy.set()
+
+    async def _end_when_it_hangs(self, running: Running) -> None:
+        """Go on asking, and kill it when it has not been healthy for long: then ``run`` starts it again."""
+        misses, healthy_at_s = 0, time.monotonic()
+        while misses < _HANGS_AFTER_MISSES or time.monotonic() - healthy_at_s < _HANGS_AFTER_S:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            if await self.component.is_healthy(running):
+                misses, healthy_at_s = 0, time.monotonic()
+            else:
+                misses += 1
+        self.report.say(
+            "process.hangs",
+            f"has not been healthy for {time.monotonic() - healthy_at_s:.0f} s; ending it",
+            level="error",
+            component=self.component.name,
+        )
+        running.send(signal.SIGKILL)
 
     def _say_ended(self, end: str, delay_s: float) -> None:
         self.standing.restarts += 1

@@ -26,16 +26,22 @@ from embedded.monitoring.store import Labels, Series, Store
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_SERIES_MS = 2**53
+NOT_HEALTHY = "rules: not evaluated for too long"
 
 
 @dataclass(frozen=True)
 class Api:
-    """The routes over one store, its scrapers and its rules. ``clock`` gives seconds since the epoch."""
+    """The routes over one store, its scrapers and its rules.
+
+    ``is_healthy`` says whether the rules are evaluated as they should be;
+    ``clock`` gives seconds since the epoch.
+    """
 
     store: Store
     scrapers: Sequence[Scraper]
     rules: RuleSet
     interval_s: float
+    is_healthy: Callable[[], bool]
     clock: Callable[[], float] = time.time
 
     def routes(self) -> list[Route]:
@@ -50,8 +56,8 @@ class Api:
             Route("/api/v1/alerts", _answering(self.alerts), methods=["GET"]),
             Route("/api/v1/rules", _answering(self.rule_groups), methods=["GET"]),
             Route("/api/v1/targets", _answering(self.targets), methods=["GET"]),
-            Route("/-/healthy", _say("Prometheus Server is Healthy.\n")),
-            Route("/-/ready", _say("Prometheus Server is Ready.\n")),
+            Route("/-/healthy", self._saying("Prometheus Server is Healthy.\n")),
+            Route("/-/ready", self._saying("Prometheus Server is Ready.\n")),
             Route("/graph", _graph),
         ]
 
@@ -107,6 +113,16 @@ class Api:
         """What is scraped and how that goes."""
         active = [] if request.one("state") == "dropped" else [self._target(s) for s in self.scrapers]
         return {"activeTargets": active, "droppedTargets": []}
+
+    def _saying(self, well: str) -> Callable[[Request], Awaitable[Response]]:
+        """Answers ``well`` while it is healthy. A real Prometheus does so whatever becomes of its rules."""
+
+        async def answer(_request: Request) -> Response:
+            if not self.is_healthy():
+                return PlainTextResponse(f"{NOT_HEALTHY}\n", 503)
+            return PlainTextResponse(well)
+
+        return answer
 
     def _now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -254,13 +270,6 @@ def _answering(
 
 def _error(status: int, kind: str, message: str) -> JSONResponse:
     return JSONResponse({"status": "error", "errorType": kind, "error": message}, status)
-
-
-def _say(text: str) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(_request: Request) -> Response:
-        return PlainTextResponse(text)
-
-    return answer
 
 
 async def _graph(request: Request) -> Response:

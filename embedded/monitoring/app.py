@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from embedded.monitoring.alertmanager import Notifier
-from embedded.monitoring.api import Api
+from embedded.monitoring.api import NOT_HEALTHY, Api
 from embedded.monitoring.rules import RuleSet, load
 from embedded.monitoring.scrape import Scraper
 from embedded.monitoring.settings import MonitoringSettings
@@ -124,7 +124,7 @@ def create_app() -> Starlette:
 
     async def health(_request: Request) -> Response:
         if not monitoring.is_healthy:
-            return JSONResponse({"detail": "rules: not evaluated for too long"}, 503)
+            return JSONResponse({"detail": NOT_HEALTHY}, 503)
         return JSONResponse({"status": "ok", "service": NAME})
 
     async def read_metrics(_request: Request) -> Response:
@@ -135,6 +135,7 @@ def create_app() -> Starlette:
         monitoring.scrapers,
         monitoring.rules,
         interval_s=settings.evaluation_interval_s,
+        is_healthy=lambda: monitoring.is_healthy,
     )
     return Starlette(
         routes=[Route("/health", health), Route("/metrics", read_metrics), *api.routes()],

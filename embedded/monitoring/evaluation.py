@@ -13,6 +13,7 @@ from embedded.monitoring.promql import (
     RangeSelector,
     Scalar,
     Vector,
+    refusing_depth,
 )
 from embedded.monitoring.store import Labels, Store, Window
 
@@ -55,20 +56,25 @@ class Steps:
 
 
 def instant(expression: Expression, store: Store, at_ms: int) -> float | Vector | list[tuple[Labels, Window]]:
-    """The value at one moment: a number, a vector, or for a range selector the samples themselves."""
+    """The value at one moment: a number, a vector, or for a range selector the samples themselves.
+
+    Raises ``ExecutionError``, and ``InvalidQuery`` for what is nested too deeply.
+    """
     moment = Moment(store, at_ms)
     root = expression.root
-    if isinstance(root, Scalar):
-        return root.value(moment)
-    if isinstance(root, RangeSelector):
-        return list(root.windows(moment))
-    return root.vector(moment)
+    with refusing_depth():
+        if isinstance(root, Scalar):
+            return root.value(moment)
+        if isinstance(root, RangeSelector):
+            return list(root.windows(moment))
+        return root.vector(moment)
 
 
 async def over_range(expression: Expression, store: Store, steps: Steps) -> dict[Labels, Points]:
     """The values at each step, by series.
 
-    Raises ``ExecutionError``, ``InvalidQuery`` for a range selector and ``QueryTimedOut``.
+    Raises ``ExecutionError``, ``QueryTimedOut``, and ``InvalidQuery`` for a range selector and for what is
+    nested too deeply.
     """
     root = expression.root
     if isinstance(root, RangeSelector):
@@ -87,4 +93,5 @@ async def over_range(expression: Expression, store: Store, steps: Steps) -> dict
 
 
 def _at(root: Scalar | Instant, moment: Moment) -> Vector:
-    return {(): root.value(moment)} if isinstance(root, Scalar) else root.vector(moment)
+    with refusing_depth():
+        return {(): root.value(moment)} if isinstance(root, Scalar) else root.vector(moment)

@@ -28,6 +28,7 @@ from embedded.monitoring.promql import (
     Scalar,
     Vector,
     read,
+    refusing_depth,
 )
 from embedded.monitoring.store import NAME, Labels, Store, StoreFull, labels_of
 from embedded.monitoring.templates import Template, TemplateError
@@ -195,10 +196,11 @@ def _attempt(rule: Rule, moment: Moment) -> list[Alert]:
 
 def _vector(expression: Expression, moment: Moment) -> Vector:
     root = expression.root
-    if isinstance(root, Scalar):
-        return {(): root.value(moment)}
-    assert isinstance(root, Instant)
-    return root.vector(moment)
+    with refusing_depth():
+        if isinstance(root, Scalar):
+            return {(): root.value(moment)}
+        assert isinstance(root, Instant)
+        return root.vector(moment)
 
 
 # Reading

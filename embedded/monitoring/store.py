@@ -6,14 +6,15 @@ gone at once, not after the look-back.
 """
 
 import math
-import re
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
+
+from services.common.regex import regex
 
 Labels = tuple[tuple[str, str], ...]
 """A series' labels, its name among them as ``__name__``: pairs in the order of the names, none empty."""
@@ -60,15 +61,15 @@ class Matcher:
     value: str
 
     def test(self) -> Callable[[str], bool]:
-        """The condition as a function of the label's value."""
+        """The condition as a function of the label's value. Raises ``InvalidRegex``."""
         if self.match is Match.EQUAL:
             return lambda value: value == self.value
         if self.match is Match.NOT_EQUAL:
             return lambda value: value != self.value
-        pattern = _compiled(self.value)
+        matches = cache(regex(self.value).matches)  # the same few values stand at many series
         if self.match is Match.REGEX:
-            return lambda value: pattern.fullmatch(value) is not None
-        return lambda value: pattern.fullmatch(value) is None
+            return matches
+        return lambda value: not matches(value)
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,6 @@ class Selector:
 
     name: str | None
     matchers: tuple[Matcher, ...]
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from services.common.database import Database
@@ -65,7 +65,10 @@ def due_level(
 
 
 class Escalations:
-    """Policies and steps. A step is taken once, whoever tries: its incident and level are its key."""
+    """Policies and steps. A step is taken once, whoever tries: its incident and level are its key.
+
+    One that was cancelled told nobody, and is taken anew when it is due again.
+    """
 
     def __init__(self, database: Database, *, rota: Rota, delay: timedelta) -> None:
         self._database = database
@@ -215,7 +218,7 @@ class Escalations:
         query = (
             select(e.incident_id, e.level, e.created_at)
             .ext(distinct_on(e.incident_id))
-            .where(e.incident_id.in_(incident_ids))
+            .where(e.incident_id.in_(incident_ids), e.status != "cancelled")
             .order_by(e.incident_id, e.level.desc())
         )
         with self._database.transaction() as db:
@@ -233,7 +236,11 @@ class Escalations:
     ) -> Escalation | None:
         """Put a step on record; ``None`` when somebody else has taken it."""
         engineer = self._engineer(level, team=team)
+        e = escalations.c
+        was_cancelled = (e.incident_id == incident_id) & (e.level == number) & (e.status == "cancelled")
         with self._database.transaction() as db:
+            # Not set to pending again: its id may be known as the key of what it said then.
+            db.execute(delete(escalations).where(was_cancelled))
             row = db.execute(
                 insert(escalations)
                 .values(

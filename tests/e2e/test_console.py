@@ -216,6 +216,19 @@ def test_filters_narrow_the_list_and_stay_in_the_address(console: Shop, visit: V
     does_not_see(page, "Payments fail")
 
 
+@pytest.mark.parametrize(
+    ("address", "reason"), [("/?service=a%20b", "query.service: "), ("/?offset=2000000", "query.offset: ")]
+)
+def test_what_cannot_be_searched_for_is_said_with_the_reason(
+    console: Shop, visit: Visit, address: str, reason: str
+) -> None:
+    page = visit(address)
+
+    sees(page, "This cannot be searched for.")
+    sees(page, reason)
+    does_not_see(page, "This page fills itself")
+
+
 def test_a_slash_puts_the_cursor_into_the_search_from_any_page(console: Shop, visit: Visit) -> None:
     open_incident(console, "Payments fail")
     open_incident(console, "Profiles are slow")

@@ -260,6 +260,38 @@ def test_a_step_that_was_not_told_is_cancelled_when_the_incident_needs_nobody_mo
     assert told(shop, incident_id) == []
 
 
+def test_a_level_that_was_cancelled_is_told_when_the_incident_is_critical_again(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    shop["notification-service"].stop()
+    incident_id = incidents.open()
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
+    incidents.change(incident_id, severity="high")
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "cancelled")])
+    shop.start("notification-service")
+
+    incidents.change(incident_id, severity="critical")
+
+    eventually(lambda: told(shop, incident_id) == ["second", "third"])
+    assert [(level, who) for level, who, _ in steps(oncall, incident_id)] == [(1, "second"), (2, "third")]
+
+
+def test_a_person_escalates_to_the_level_that_was_cancelled(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    shop["notification-service"].stop()
+    incident_id = incidents.open()
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
+    incidents.change(incident_id, severity="high")
+    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "cancelled")])
+    shop.start("notification-service")
+
+    answer = oncall.client.post("/api/v1/escalate", json={"incident_id": incident_id, "team": "payment"})
+
+    assert (answer.status_code, answer.json()["level"]) == (201, 1)
+    eventually(lambda: told(shop, incident_id) == ["second"])
+
+
 def test_a_step_that_the_notification_service_refuses_does_not_keep_the_next_one_back(
     shop: Shop,
     lab_database: LabDatabase,

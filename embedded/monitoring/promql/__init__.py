@@ -5,7 +5,7 @@ Instant and range selectors with offset; the functions and operators that
 ``quantile``, ``stddev``. Where versions differ it follows Prometheus 2.
 """
 
-from embedded.monitoring.promql.errors import ExecutionError, InvalidQuery, QueryError
+from embedded.monitoring.promql.errors import ExecutionError, InvalidQuery, QueryError, refusing_depth
 from embedded.monitoring.promql.nodes import Instant, Moment, RangeSelector, Scalar, Vector
 from embedded.monitoring.promql.reading import Expression, read
 
@@ -20,4 +20,5 @@ __all__ = [
     "Scalar",
     "Vector",
     "read",
+    "refusing_depth",
 ]

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ from embedded.monitoring.promql.nodes import (
     unnamed,
 )
 from embedded.monitoring.store import NAME, Labels, Match, Window
+from services.common.regex import Regex
 
 _REFERENCE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|(\$))")
 
@@ -288,28 +289,22 @@ class LabelReplace(Instant):
     label: str
     value: str
     source: str
-    pattern: re.Pattern[str]
+    pattern: Regex
 
     def vector(self, moment: Moment) -> Vector:
         return distinct((self._relabelled(labels), v) for labels, v in self.operand.vector(moment).items())
 
     def _relabelled(self, labels: Labels) -> Labels:
         pairs = dict(labels)
-        found = self.pattern.fullmatch(pairs.get(self.source, ""))
-        if found is None:
+        caught = self.pattern.groups(pairs.get(self.source, ""))
+        if caught is None:
             return labels
         pairs.pop(self.label, None)
-        value = _REFERENCE.sub(lambda reference: _group(found, reference), self.value)
+        value = _REFERENCE.sub(lambda reference: _group(caught, reference), self.value)
         if value:
             pairs[self.label] = value
         return tuple(sorted(pairs.items()))
 
 
-def _group(found: re.Match[str], reference: re.Match[str]) -> str:
-    if reference[3]:
-        return "$"
-    name = reference[1] or reference[2]
-    try:
-        return found[int(name) if name.isdecimal() else name] or ""
-    except IndexError:
-        return ""
+def _group(caught: Mapping[str, str], reference: re.Match[str]) -> str:
+    return "$" if reference[3] else caught.get(reference[1] or reference[2], "")

@@ -25,7 +25,7 @@ from embedded.monitoring.promql.binary import (
     ScaledVector,
     SetOperation,
 )
-from embedded.monitoring.promql.errors import InvalidQuery
+from embedded.monitoring.promql.errors import InvalidQuery, refusing_depth
 from embedded.monitoring.promql.functions import (
     ELEMENTWISE,
     OVER_RANGE,
@@ -52,9 +52,13 @@ from embedded.monitoring.promql.nodes import (
     Time,
 )
 from embedded.monitoring.store import NAME, Match, Matcher, Selector
+from services.common.regex import InvalidRegex, regex
 
 Node = Scalar | Instant | RangeSelector
 
+MAX_CHARS = 2_000
+"""Four times the longest of the rules and dashboards. The parser goes as deep into its stack as a text is
+nested, without a limit of its own: a sum of 4,500 ones, 9,000 characters, ends the process."""
 _SET_OPERATORS = ("and", "or", "unless")
 _SIGNS = (
     (syntax.MatchOp.Equal, Match.EQUAL),
@@ -74,13 +78,15 @@ class Expression:
 
 def read(text: str) -> Expression:
     """Read PromQL. Raises ``InvalidQuery`` for what is not PromQL, and for what is not evaluated here."""
+    if len(text) > MAX_CHARS:
+        raise InvalidQuery(
+            f"an expression of {len(text):,} characters, and at most {MAX_CHARS:,} are read: {text[:100]!r}…"
+        )
     try:
         parsed = syntax.parse(text)
-    except ValueError as error:
-        raise InvalidQuery(f"{error}: {text!r}") from error
-    try:
-        return Expression(text, _node(parsed))
-    except InvalidQuery as error:
+        with refusing_depth():
+            return Expression(text, _node(parsed))
+    except (InvalidQuery, ValueError) as error:
         raise InvalidQuery(f"{error}: {text!r}") from error
 
 
@@ -163,10 +169,10 @@ def _selector(part: syntax.VectorSelector) -> Selector:
 
 
 def _readable(matcher: Matcher) -> Matcher:
-    """The matcher, if Python reads its regex too: the parser's are in Rust's dialect."""
+    """The matcher, if RE2 reads its regex too: the parser's are in Rust's dialect."""
     try:
         matcher.test()
-    except re.error as error:
+    except InvalidRegex as error:
         raise InvalidQuery(f"the regex {matcher.value!r} is not supported: {error}") from error
     return matcher
 
@@ -193,8 +199,8 @@ def _label_replace(arguments: list[syntax.Expr]) -> LabelReplace:
     if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label):
         raise InvalidQuery(f"invalid destination label name in label_replace(): {label}")
     try:
-        return LabelReplace(_instant(arguments[0]), label, value, source, re.compile(pattern))
-    except re.error as error:
+        return LabelReplace(_instant(arguments[0]), label, value, source, regex(pattern))
+    except InvalidRegex as error:
         raise InvalidQuery(f"the regex {pattern!r} is not supported: {error}") from error
 
 

@@ -20,8 +20,9 @@ from services.web_ui.parts import (
     tag,
     tick_since,
 )
+from services.web_ui.readings import Reading
 from services.web_ui.rows import Rows
-from services.web_ui.schemas import SEVERITIES, STATUSES, Incident, Severity, Status
+from services.web_ui.schemas import SEVERITIES, STATUSES, Incident, IncidentPage, Severity, Status
 from services.web_ui.text import duration, iso, moment
 from services.web_ui.theme import Frame, frame, on_key
 
@@ -30,15 +31,13 @@ SEARCH_PAUSE_MS = 150
 _STATUS_CHOICES = {"active": "Active", **dict[str, str](STATUSES.items()), "all": "All"}
 _SEVERITY_CHOICES = {"": "All", **dict[str, str](SEVERITIES.items())}
 _WANTED: dict[str, tuple[Status, ...]] = {"active": ACTIVE, **{name: (name,) for name in STATUSES}, "all": ()}
-_EMPTY = {
-    "away": ("cloud_off", "The incidents cannot be read.", "This page fills itself as soon as they can be."),
-    "narrow": ("filter_alt_off", "No incident fits these filters.", "Change or clear them above."),
-    "calm": (
-        "check_circle",
-        "Nothing is wrong.",
-        "Alerts become incidents here by themselves. To see one, break something on the page Lab.",
-    ),
-}
+_AWAY = ("cloud_off", "The incidents cannot be read.", "This page fills itself as soon as they can be.")
+_NARROW = ("filter_alt_off", "No incident fits these filters.", "Change or clear them above.")
+_CALM = (
+    "check_circle",
+    "Nothing is wrong.",
+    "Alerts become incidents here by themselves. To see one, break something on the page Lab.",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class _IncidentsPage:
         self._add_filters(is_searching=is_searching)
         self._list = _incident_rows()
         self._below = tag("div")
-        self._said_below = ""
+        self._said: object = "loading"
         with self._below:
             tag("p", "Loading incidents…", classes="muted loading")
         with tag("div", classes="paging"):
@@ -172,21 +171,23 @@ class _IncidentsPage:
         )
         unanswered = sum(incident.status == "open" for incident in known)
         ui.page_title(f"({unanswered}) Incidents · Firedrill" if unanswered else "Incidents · Firedrill")
-        if known:
-            self._say_below("")
-        elif page is None or reading.error:
-            self._say_below("away")
-        else:
-            self._say_below("calm" if choice == Choice() else "narrow")
+        self._say_below(reading)
 
-    def _say_below(self, empty: str) -> None:
-        if empty == self._said_below and empty:
+    def _say_below(self, reading: Reading[IncidentPage]) -> None:
+        said: tuple[str, str, str] | None = None
+        if reading.is_refused and reading.error is not None:
+            said = ("help", "This cannot be searched for.", reading.error.reason)
+        elif reading.value is None or (reading.error and not reading.value.items):
+            said = _AWAY
+        elif not reading.value.items:
+            said = _CALM if self._choice == Choice() else _NARROW
+        if said == self._said:
             return
-        self._said_below = empty
+        self._said = said
         self._below.clear()
-        if empty:
+        if said:
             with self._below:
-                empty_state(*_EMPTY[empty])
+                empty_state(*said)
 
     async def _press(self, key: str, incident_id: str | None) -> None:
         if incident_id is None:
@@ -206,8 +207,9 @@ def _counted(known: Sequence[Incident], *, offset: int, is_all: bool) -> str:
         for status, text in STATUSES.items()
         if (count := sum(incident.status == status for incident in known))
     ]
-    cut = [] if is_all else [f"of those from {offset + 1} to {offset + len(known)}, the newest first"]
-    return " · ".join([*by_status, *cut])
+    if known and not is_all:
+        by_status.append(f"of those from {offset + 1} to {offset + len(known)}, the newest first")
+    return " · ".join(by_status)
 
 
 def _incident_rows() -> Rows[UUID, Incident]:

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from embedded import state
+from embedded import state, supervision
 from embedded.claim import Identity, clear_leftovers, runner, stop
 from embedded.environment import settings
 from embedded.ports import wanted
@@ -69,6 +71,86 @@ def test_a_program_that_is_not_there_is_said_and_tried_again(tmp_path: Path) -> 
         "process.died",
         "could not be started: no such program; starting it again in 0.2 s",
     )
+
+
+class Life:
+    """A process that lives until it is killed."""
+
+    pid, created = 4711, 12.5
+
+    def __init__(self) -> None:
+        self.signals: list[signal.Signals] = []
+        self._ended = asyncio.Event()
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        return -self.signals[-1]
+
+    def send(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+        self._ended.set()
+
+
+def watched(name: str, answers: list[bool], *, folder: Path) -> tuple[list[Life], Report]:
+    """What becomes of a component that answers its health checks so, and then well; its lives."""
+    lives: list[Life] = []
+    left = iter(answers)
+    all_asked = asyncio.Event()
+
+    async def start() -> Life:
+        lives.append(Life())
+        return lives[-1]
+
+    async def is_healthy(_running: object) -> bool:
+        answer = next(left, None)
+        if answer is None:
+            all_asked.set()
+        return answer is not False
+
+    async def run() -> Report:
+        report = Report()
+        supervised = Supervised(Component(name, start, is_healthy, folder / "log"), report, lambda: 0.0)
+        task = asyncio.create_task(supervised.run())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(all_asked.wait(), 1.0)
+        await supervised.stop(within_s=0.1)
+        await task
+        return report
+
+    return lives, asyncio.run(run())
+
+
+@pytest.fixture
+def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "_WATCH_EVERY_S", 0.02)
+    monkeypatch.setattr(supervision, "_HANGS_AFTER_S", 0.05)
+
+
+@pytest.mark.usefixtures("quick_watch")
+def test_a_monitoring_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None:
+    lives, report = watched("prometheus", [True, *[False] * 5], folder=tmp_path)
+
+    assert [life.signals for life in lives] == [[signal.SIGKILL], [signal.SIGTERM]]
+    assert [event for event, _ in report.said] == ["process.hangs", "process.died", "process.back"]
+
+
+@pytest.mark.usefixtures("quick_watch")
+def test_a_monitoring_that_misses_a_few_goes_on(tmp_path: Path) -> None:
+    few = [True, *[False] * 4]
+
+    lives, report = watched("prometheus", [*few, *few, *few], folder=tmp_path)
+
+    assert [life.signals for life in lives] == [[signal.SIGTERM]]
+    assert report.said == []
+
+
+@pytest.mark.usefixtures("quick_watch")
+def test_no_other_is_ended_whatever_it_answers(tmp_path: Path) -> None:
+    """A scenario may want it stuck: a restart would mend that."""
+    lives, report = watched("payment", [True, *[False] * 50], folder=tmp_path)
+
+    assert [life.signals for life in lives] == [[signal.SIGTERM]]
+    assert report.said == []
 
 
 class NoForkServer:

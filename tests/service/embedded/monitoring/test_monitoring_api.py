@@ -45,7 +45,15 @@ class Asked:
         client = httpx.AsyncClient()
         target = Target("payment", "http://payment:8011/metrics")
         scraper = Scraper(target, store=store, client=client, timeout_s=4.0)
-        api = Api(store, [scraper], rules, interval_s=5.0, clock=lambda: NOW_S)
+        self.is_healthy = True
+        api = Api(
+            store,
+            [scraper],
+            rules,
+            interval_s=5.0,
+            is_healthy=lambda: self.is_healthy,
+            clock=lambda: NOW_S,
+        )
         self._app = Starlette(routes=api.routes())
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -117,6 +125,10 @@ def test_a_query_may_come_as_a_form(api: Asked) -> None:
     [
         ("query", {"query": "sum("}, 400, "bad_data", "unclosed left parenthesis"),
         ("query", {"query": "m[1m:5s]"}, 400, "bad_data", "subqueries are not supported"),
+        ("query", {"query": "1" + "+1" * 6_000}, 400, "bad_data", "at most 2,000 are read"),
+        ("query", {"query": "1" + "+1" * 990}, 400, "bad_data", "nested too deeply"),
+        ("query", {"query": "-" * 1_500 + "m"}, 400, "bad_data", "nested too deeply"),
+        ("query", {"query": 'm{x=~"(.?){1000}(.?){1000}"}'}, 400, "bad_data", "pattern too large"),
         ("query", {"query": " "}, 400, "bad_data", "no expression found"),
         ("query", {"query": "m", "time": "soon"}, 400, "bad_data", 'invalid parameter "time"'),
         ("query", {"query": "m", "time": "1e400"}, 400, "bad_data", 'invalid parameter "time"'),
@@ -224,3 +236,14 @@ def test_an_alerts_link_leads_to_its_query(api: Asked) -> None:
 def test_it_says_that_it_is_healthy(api: Asked) -> None:
     assert api.send("GET", "/-/healthy").text == "Prometheus Server is Healthy.\n"
     assert api.send("GET", "/-/ready").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
+def test_it_says_that_its_rules_are_not_evaluated(
+    api: Asked, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(api, "is_healthy", False)
+
+    answer = api.send("GET", path)
+
+    assert (answer.status_code, answer.text) == (503, "rules: not evaluated for too long\n")

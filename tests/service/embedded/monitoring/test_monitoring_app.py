@@ -37,7 +37,12 @@ _fork_server = multiprocessing.get_context("forkserver")
 
 @contextmanager
 def monitoring(
-    folder: Path, *, exporter: Exporter, receiver: Receiver, lab_resumes: str = "false"
+    folder: Path,
+    *,
+    exporter: Exporter,
+    receiver: Receiver,
+    lab_resumes: str = "false",
+    evaluation_interval_s: str = "0.1",
 ) -> Iterator[str]:
     """The monitoring on a free port, scraping every 100 ms; every service is the exporter. Its URL."""
     (folder / "rules").mkdir(exist_ok=True)
@@ -54,7 +59,7 @@ def monitoring(
         "LAB_DIR": str(folder),
         "LAB_RESUMES": lab_resumes,
         "SCRAPE_INTERVAL_S": "0.1",
-        "EVALUATION_INTERVAL_S": "0.1",
+        "EVALUATION_INTERVAL_S": evaluation_interval_s,
     }
     arguments = ("embedded.monitoring.app:create_app", "127.0.0.1", port)
     process = _fork_server.Process(
@@ -81,9 +86,9 @@ def running(tmp_path: Path, exporter: Exporter, receiver: Receiver) -> Iterator[
         yield client
 
 
-def answers(client: httpx.Client) -> bool:
+def answers(client: httpx.Client, path: str = "/health", *, status: int = 200) -> bool:
     try:
-        return client.get("/health").status_code == 200
+        return client.get(path).status_code == status
     except httpx.TransportError:
         return False
 
@@ -143,6 +148,19 @@ def test_it_tells_how_it_is_and_lets_browsers_ask(
     assert "prometheus_tsdb_head_series" in running.get("/metrics").text
     answer = running.get("/api/v1/query", params={"query": "1"}, headers={"origin": "http://console"})
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_one_that_does_not_keep_up_with_its_rules_says_so(
+    tmp_path: Path,
+    exporter: Exporter,
+    receiver: Receiver,
+    eventually: Callable[[Callable[[], object]], None],
+) -> None:
+    late = monitoring(tmp_path, exporter=exporter, receiver=receiver, evaluation_interval_s="0.000001")
+    with late as url, httpx.Client(base_url=url, trust_env=False) as client:
+        eventually(lambda: answers(client, status=503))
+
+        assert [client.get(path).status_code for path in ("/-/healthy", "/-/ready")] == [503, 503]
 
 
 def test_every_service_of_the_catalog_is_a_target(

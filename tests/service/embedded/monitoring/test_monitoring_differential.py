@@ -136,6 +136,18 @@ log10(db_pool_in_use)
 sgn(db_pool_in_use - 5)
 sort_desc(http_requests_total)
 label_replace(http_requests_total, "class", "${1}xx", "status", "(.).*")
+worded{x=~"Été.noir"}
+worded{x=~"(?s)Été.noir"}
+worded{x=~"(?i)ÉTÉ"}
+worded{x=~"Ét."}
+worded{x=~"t"}
+worded{x=~".*"}
+worded{x!~".+"}
+worded{x=~"|Été"}
+worded{x=~"(.+)+0"}
+label_replace(worded, "y", "$1-${rest}-$1x-$$-$7-$01-$0", "x", "(É)(?P<rest>t.*)(z)?")
+label_replace(worded, "x", "", "x", "Été")
+label_replace(worded, "y", "whole", "x", ".*")
 odd
 odd * 0
 sum(odd)
@@ -204,6 +216,8 @@ def body(n: int) -> tuple[int, str]:
         'odd{x="a"} NaN',
         'odd{x="b"} +Inf',
         f'odd{{x="c"}} {n}',
+        'worded{x="Été"} 1',
+        'worded{x="Été\\nnoir"} 2',
     ]
     for service, route in (("payment", "/api/payment"), ("gateway", "/checkout"), ("profile", "/health")):
         given = f'service="{service}",method="GET",route="{route}"'
@@ -467,7 +481,16 @@ def test_a_series_that_vanished_is_gone_for_both_at_the_same_moment(both: Both) 
     assert both.ask("leaves", after) == both.evaluate("leaves", after) == {}
 
 
-@pytest.mark.parametrize("query", ["http_requests_total * on () db_pool_size", "sum(", "rate(up)"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "http_requests_total * on () db_pool_size",
+        "sum(",
+        "rate(up)",
+        'label_replace(up, "a", "", "job", "(?=s)")',
+        'up{job=~"s{1001}"}',
+    ],
+)
 def test_what_prometheus_refuses_is_refused(both: Both, query: str) -> None:
     assert both.api.get("/api/v1/query", params={"query": query}).status_code in (400, 422)
     with pytest.raises(QueryError):

@@ -1,9 +1,13 @@
 """PromQL: values that can be worked out by hand, and refusals. A real Prometheus checks the rest."""
 
+import inspect
 import math
+import sys
+import time
 
 import pytest
 
+from embedded.monitoring.evaluation import instant
 from embedded.monitoring.promql import ExecutionError, Instant, InvalidQuery, Moment, Scalar, read
 from embedded.monitoring.promql.histogram import bucket_quantile
 from embedded.monitoring.store import NAME, Store, labels_of
@@ -174,6 +178,31 @@ def test_labels_are_replaced_where_the_pattern_matches_all() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "pattern", "replaced"),
+    [
+        ("${first}", "(?P<first>a).*", "a"),
+        ("$2x-$1", "(a)(b)", "-a"),
+        ("${2}x-$0", "(a)(b)", "bx-ab"),
+        ("$$1-$3-$01", "(a)(b)", "$1--"),
+        ("$1$2", "(?i)(A)b(c)?", "a"),
+    ],
+)
+def test_what_a_replacement_says_of_groups(value: str, pattern: str, replaced: str) -> None:
+    assert vector(f'label_replace(m, "x", "{value}", "x", "{pattern}")', store(ab=[1])) == {replaced: 1.0}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("query", ['m{x=~"(.+)+0"}', 'label_replace(m, "y", "z", "x", "(.+)+0")'])
+def test_no_regex_takes_long(query: str) -> None:
+    samples = store(**{"/api/v1/escalation-policies/{team}": [1]})
+
+    began_s = time.perf_counter()
+    vector(query, samples)
+
+    assert time.perf_counter() - began_s < 1
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("1 / 0", math.inf),
@@ -233,9 +262,34 @@ def test_a_histogram_without_traffic_has_no_quantile() -> None:
         ("sum(", "unclosed left parenthesis"),
         ('"text"', "StringLiteral is not supported here"),
         ("no_such_function(m)", "unknown function"),
+        (
+            'label_replace(m, "y", "", "x", "(?=a)")',
+            r"the regex '\(\?=a\)' is not supported: invalid perl op",
+        ),
+        ('label_replace(m, "y", "", "x", "(")', r"the regex '\(' is not supported: missing \)"),
+        ('m{x=~"(.?){1000}(.?){1000}"}', "the regex .* is not supported: pattern too large"),
+        ("(" * 999 + "m" + ")" * 999, "nested too deeply"),
+        ("1" + "+1" * 990, "nested too deeply"),
     ],
 )
 def test_what_is_not_supported_is_refused_with_the_expression(text: str, reason: str) -> None:
     with pytest.raises(InvalidQuery, match=reason) as refused:
         read(text)
     assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["1" + "+1" * 6_000, "(" * 30_000 + "m" + ")" * 30_000, "-" * 20_000 + "m"])
+def test_what_would_end_the_parsers_process_is_refused_before_it(text: str) -> None:
+    with pytest.raises(InvalidQuery, match=r"of \d+,\d+ characters, and at most 2,000 are read"):
+        read(text)
+
+
+def test_what_goes_too_deep_only_when_it_is_evaluated_is_refused_then() -> None:
+    expression = read("-" * 300 + "m")
+    deep = sys.getrecursionlimit() - 200
+
+    def at(depth: int) -> object:
+        return at(depth - 1) if depth else instant(expression, store(a=[1]), NOW_MS)
+
+    with pytest.raises(InvalidQuery, match="nested too deeply"):
+        at(deep - len(inspect.stack()))
