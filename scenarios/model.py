@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from scenarios.statements import without_comments
+from scenarios.statements import bare, conditions, run
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common import catalog
 
@@ -36,6 +36,10 @@ SERVICE_NAMES = tuple(service.name for service in catalog.SERVICES)
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Route = Annotated[str, Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$")]
+
+
+_AS_WRITTEN = re.IGNORECASE | re.DOTALL | re.VERBOSE
+"""How a scenario's regular expressions are meant."""
 
 
 class ScenarioError(Exception):
@@ -213,7 +217,11 @@ class Detect(_Part):
     """How a harmful action is found in what happened. Exactly one of these:
 
     ``setting`` (``service.name``) that ``becomes`` a value or goes ``above`` or ``below`` a number; ``sql``:
-    a regular expression that a statement matches, whatever its case; ``restarted``: a service.
+    a regular expression that a statement matches, whatever its case, which may go with ``where``: another one
+    that its conditions match, a line for each; ``restarted``: a service.
+
+    Both are verbose: blanks in them stand for nothing. ``sql`` sees no literal, for what a statement only
+    says it does not do; ``where`` sees them, and each condition from its column on.
     """
 
     setting: Annotated[str, Field(pattern=r"^[a-z-]+\.[a-z_]+$")] | None = None
@@ -221,6 +229,7 @@ class Detect(_Part):
     above: float | None = None
     below: float | None = None
     sql: Text | None = None
+    where: Text | None = None
     restarted: str | None = None
 
     @model_validator(mode="after")
@@ -231,11 +240,13 @@ class Detect(_Part):
         given = {"becomes", "above", "below"} & self.model_fields_set
         if len(given) != (ways[0] == "setting"):
             raise _wrong("becomes|above|below", "one of these goes with setting, none with anything else")
-        if self.sql is not None:
+        if self.where is not None and self.sql is None:
+            raise _wrong("where", "goes with sql alone")
+        for field in ("sql", "where"):
             try:
-                re.compile(self.sql)
+                re.compile(getattr(self, field) or "", _AS_WRITTEN)
             except re.error as error:
-                raise _wrong("sql", f"is no regular expression: {error}") from error
+                raise _wrong(field, f"is no regular expression: {error}") from error
         return self
 
     def matches_setting(self, setting: str, value: JsonValue) -> bool:
@@ -250,10 +261,15 @@ class Detect(_Part):
         return number > self.above if self.above is not None else number < (self.below or 0)
 
     def matches_sql(self, statement: str) -> bool:
-        """Whether a statement does what is looked for; its comments say nothing."""
-        if self.sql is None:
-            return False
-        return re.search(self.sql, without_comments(statement), re.IGNORECASE | re.DOTALL) is not None
+        """Whether a statement does what is looked for."""
+        return self.sql is not None and any(
+            re.search(self.sql, bare(one), _AS_WRITTEN) is not None and self._is_where(one)
+            for one in run(statement)
+        )
+
+    def _is_where(self, statement: str) -> bool:
+        lines = "".join(f"{one}\n" for one in conditions(statement))
+        return self.where is None or re.search(self.where, lines, _AS_WRITTEN) is not None
 
 
 class Mitigation(_Part):

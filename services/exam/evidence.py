@@ -14,10 +14,10 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.common.database import Database
-from services.common.errors import Unavailable
+from services.common.regex import InvalidRegex, regex
 from services.exam.diagnosis import Evidence, identity
 from services.exam.journal import Event, EvidenceFinding
-from services.exam.prometheus import Prometheus
+from services.exam.prometheus import GaveUp, Prometheus
 
 SLOW_MS = 500.0
 """A trace that took so long shows that something is slow, whatever route it went over."""
@@ -61,7 +61,7 @@ class EvidenceChecker:
     def check(
         self, evidence: Iterable[Evidence], *, bearing: Bearing, statements: Sequence[Event]
     ) -> list[EvidenceFinding]:
-        """A finding for each piece, in their order."""
+        """A finding for each piece, in their order. Raises ``Unavailable`` while Prometheus is away."""
         return [self._finding(one, bearing, statements) for one in evidence]
 
     def _finding(self, one: Evidence, bearing: Bearing, statements: Sequence[Event]) -> EvidenceFinding:
@@ -72,7 +72,13 @@ class EvidenceChecker:
         elif one.kind == "query":
             exists, bears, why = _query(one.ref, bearing, statements)
         else:
-            exists, bears, why = self._metric(one.ref, bearing)
+            try:
+                exists, bears, why = self._metric(one.ref, bearing)
+            except GaveUp as error:
+                why = f"could not be checked: {error.detail}"
+                return EvidenceFinding(
+                    ref=one.ref, kind=one.kind, exists=False, bears=False, checked=False, why=why
+                )
         return EvidenceFinding(ref=one.ref, kind=one.kind, exists=exists, bears=bears, why=why)
 
     def _signal(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
@@ -97,10 +103,7 @@ class EvidenceChecker:
         return (True, False, UNHURT) if bears and not _shows(row, bearing) else (True, bears, why)
 
     def _metric(self, ref: str, bearing: Bearing) -> tuple[bool, bool, str]:
-        try:
-            found = self._prometheus.finds_something(ref, since=bearing.since, until=bearing.until)
-        except Unavailable as error:
-            return False, False, f"could not be checked: {error.detail}"
+        found = self._prometheus.finds_something(ref, since=bearing.since, until=bearing.until)
         if isinstance(found, str):
             return False, False, f"cannot be evaluated: {found}"
         if not found:
@@ -124,8 +127,8 @@ def _selects_any(expression: str, services: Iterable[str]) -> bool:
 
 def _chooses(operator: str, value: str, service: str) -> bool:
     try:
-        return value == service if operator == "=" else re.fullmatch(value, service) is not None
-    except re.error:
+        return value == service if operator == "=" else regex(value).matches(service)
+    except InvalidRegex:
         return False
 
 

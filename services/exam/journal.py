@@ -123,6 +123,8 @@ class EvidenceFinding(_Part):
     kind: str
     exists: bool
     bears: bool
+    checked: bool = True
+    """Not where Prometheus gave up on it: then nobody knows whether it exists."""
     why: str
 
 

@@ -1,8 +1,8 @@
 """What the exam asks of Prometheus: golden signals, restarts, alerts, whether a query finds something."""
 
 import math
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 TIMEOUT_S = 10.0
 STEP_S = 5
+WINDOW = timedelta(minutes=10)
+"""So much is asked for at once of an expression that may be anybody's: Prometheus stops what takes long."""
 SIGNALS = (
     ("rate", "requests/s", "service:http_requests:rate30s"),
     ("errors", "ratio", "service:http_errors:ratio30s"),
@@ -59,9 +61,16 @@ class Prometheus:
         return [(service, datetime.fromtimestamp(value, UTC)) for service, value in sorted(began)]
 
     def finds_something(self, expression: str, *, since: datetime, until: datetime) -> bool | str:
-        """Whether an expression has a value anywhere between the two moments; why it cannot be evaluated."""
+        """Whether an expression has a value anywhere between the two moments; why it cannot be evaluated.
+
+        Raises ``GaveUp`` where Prometheus does not manage it.
+        """
         try:
-            return any(points for _labels, points in self._range(expression, since=since, until=until))
+            return any(
+                points
+                for begins, ends in _windows(since, until)
+                for _labels, points in self._range(expression, since=begins, until=ends)
+            )
         except InvalidExpression as error:
             return str(error)
 
@@ -89,14 +98,31 @@ class Prometheus:
     def _answer(self, path: str, parameters: dict[str, str] | None = None) -> Any:
         try:
             response = self._client.get(f"{self._url}{path}", params=parameters, timeout=TIMEOUT_S)
+        except httpx.ReadTimeout as error:
+            raise GaveUp(f"prometheus: no answer within {TIMEOUT_S:g} s") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"prometheus: {type(error).__name__}: {error}") from error
         if response.status_code in (400, 422):
             raise InvalidExpression(response.json().get("error", response.text[:200]))
+        if response.status_code == 503 and '"timeout"' not in response.text:
+            raise Unavailable("prometheus: status 503")
         if response.is_error:
-            raise Unavailable(f"prometheus: status {response.status_code}")
+            raise GaveUp(f"prometheus: status {response.status_code}: {response.text[:200]}")
         return response.json()
 
 
 class InvalidExpression(Exception):
     """Prometheus does not understand the expression, or cannot evaluate it."""
+
+
+class GaveUp(Unavailable):
+    """Prometheus is there and does not manage what was asked, mostly not in time: it would not again."""
+
+
+def _windows(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The time between, newest first: what is given as evidence was seen lately."""
+    ends = until
+    while ends > since:
+        begins = max(since, ends - WINDOW)
+        yield begins, ends
+        ends = begins

@@ -109,8 +109,9 @@ def evidence(facts: Facts, item: Item) -> ItemScore:
     if not found:
         return scored(item, 0, "No evidence was given.")
     bearing = [one for one in found if one.exists and (one.bears or facts.is_quiet)]
-    absent = sum(not one.exists for one in found)
-    beside = len(found) - len(bearing) - absent
+    unchecked = sum(not one.checked for one in found)
+    absent = sum(one.checked and not one.exists for one in found)
+    beside = len(found) - len(bearing) - absent - unchecked
     part = min(1.0, len(bearing) / item["enough"])
     kinds = Counter(one.kind for one in bearing)
     if len(kinds) < item["kinds"]:
@@ -118,6 +119,7 @@ def evidence(facts: Facts, item: Item) -> ItemScore:
     part += item["absent"] * absent + item["beside"] * beside
     reason = f"{len(bearing)} of {len(found)} references bear on it, of {len(kinds)} kinds"
     reason += f"; {absent} do not exist" if absent else ""
+    reason += f"; {unchecked} could not be checked and count neither way" if unchecked else ""
     reason += f"; {beside} do not bear on it." if beside else "."
     return share(item, max(LEAST, part), reason)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from scenarios.model import Detect
-from scenarios.statements import bare, without_comments
+from scenarios.statements import bare, runs_text, single, without_comments
 from services.exam.grading.facts import Facts, is_person
 from services.exam.journal import Event
 
@@ -26,13 +26,13 @@ _CHANGING = r"(create|drop|alter|reindex|vacuum|cluster|lock)\b"
 _CHANGING_WORD = re.compile(rf"\b{_CHANGING}", re.IGNORECASE)
 _CHANGING_STATEMENT = re.compile(rf"(^|;)\s*{_CHANGING}", re.IGNORECASE)
 """With ending sessions, what a candidate's role can do to the database that is not reading."""
-_RUNS_TEXT = re.compile(r"(^|;)\s*do\b|\bquery_to_\w+", re.IGNORECASE)
-"""Where a literal is run, too."""
-_NOTHING_DONE = re.compile(r"42(?!501)|25P02")
-"""Errors (SQLSTATE) that come before anything is done: a mistake, or a transaction that had failed before.
-
-A lack of rights may come after a part was done.
-"""
+_COMMITS = re.compile(r"\s*(commit|end)\b", re.IGNORECASE)
+_COMMITS_WITHIN = re.compile(r"\bcommit\b", re.IGNORECASE)
+"""In a text that is run; there ``end`` ends a block."""
+_NOTHING_DONE = re.compile(r"42601|25P02")
+"""Errors (SQLSTATE) before anything is done: the text cannot be read, or its transaction had failed."""
+_MISTAKE = re.compile(r"42(?!501)")
+"""Errors before their statement does anything. A lack of rights may come after a part was done."""
 
 
 def harms(facts: Facts) -> list[Harm]:
@@ -47,27 +47,46 @@ def harms(facts: Facts) -> list[Harm]:
 
 def changes_something(event: Event) -> bool:
     """Whether an event of a person's changed the shop; of statements, those that did what is not reading."""
-    if event.kind != "sql.run":
-        return True
-    return _is_done(event) and _changes(str(event.detail["statement"]))
+    return event.kind != "sql.run" or any(_changes(one) for one in _done(event))
 
 
 def _changes(statement: str) -> bool:
-    code = bare(statement)
-    if _RUNS_TEXT.search(code):
-        whole = without_comments(statement)
-        return bool(_ENDS_SESSIONS.search(whole) or _CHANGING_WORD.search(whole))
-    return bool(_ENDS_SESSIONS.search(code) or _CHANGING_STATEMENT.search(code))
+    changing = _CHANGING_WORD if runs_text(statement) else _CHANGING_STATEMENT
+    return _ends_sessions(statement) or changing.search(_said(statement)) is not None
 
 
-def _is_done(event: Event) -> bool:
-    """Whether a statement did what it says. A session that is ended stays so, whatever fails later."""
+def _ends_sessions(statement: str) -> bool:
+    return _ENDS_SESSIONS.search(_said(statement)) is not None
+
+
+def _said(statement: str) -> str:
+    """What a statement says to the database; its literals too, where they are run."""
+    return without_comments(statement) if runs_text(statement) else bare(statement)
+
+
+def _done(event: Event) -> list[str]:
+    """The statements of a text that took effect.
+
+    An error takes back what was not committed before it. A session that is ended stays so.
+    """
+    statements = single(str(event.detail["statement"]))
     if event.detail["error"] is None:
-        return True
+        return statements
     state = event.detail.get("sqlstate")
     if state is None or _NOTHING_DONE.match(str(state)):
-        return False
-    return _ENDS_SESSIONS.search(without_comments(str(event.detail["statement"]))) is not None
+        return []
+    last = len(statements) - 1
+    ends = [at for at, one in enumerate(statements) if _commits(one, is_last=at == last)]
+    committed = ends[-1] + 1 if ends else 0
+    reached = statements[committed : last if _MISTAKE.match(str(state)) else None]
+    return [*statements[:committed], *(one for one in reached if _ends_sessions(one))]
+
+
+def _commits(statement: str, *, is_last: bool) -> bool:
+    """Whether what was done outlasts an error that comes later: never that of the last COMMIT itself."""
+    if runs_text(statement):
+        return _COMMITS_WITHIN.search(_said(statement)) is not None
+    return not is_last and _COMMITS.match(_said(statement)) is not None
 
 
 def _known(facts: Facts) -> Iterator[tuple[str, str, Detect]]:
@@ -85,6 +104,6 @@ def _is_it(detect: Detect, event: Event) -> bool:
     if event.kind == "service.restarted":
         return detect.restarted == event.detail["service"]
     if event.kind == "sql.run":
-        return _is_done(event) and detect.matches_sql(str(event.detail["statement"]))
+        return any(_changes(one) and detect.matches_sql(one) for one in _done(event))
     setting = f"{event.detail['service']}.{event.detail['setting']}"
     return detect.matches_setting(setting, event.detail["new"])

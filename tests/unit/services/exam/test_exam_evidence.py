@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from services.common.database import Database
+from services.common.errors import Unavailable
 from services.exam.diagnosis import Evidence
 from services.exam.evidence import Bearing, EvidenceChecker
-from services.exam.journal import Event
-from services.exam.prometheus import Prometheus
+from services.exam.journal import Event, EvidenceFinding
+from services.exam.prometheus import GaveUp, Prometheus
 
 BROKEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BEARING = Bearing(
@@ -142,7 +143,35 @@ def test_a_query_bears_on_it_that_read_where_it_shows_while_it_was_broken(
         ('http_requests_total{service="web-ui"}', False),
         ('http_requests_total{service=~"web-.*"}', False),
         ('http_requests_total{service=~"("}', False),
+        # Tried one way after another, this takes longer than any exam.
+        ('http_requests_total{service=~"(?:(?:.?){12}){13}x"}', False),
     ],
 )
 def test_a_metric_bears_on_it_by_its_name_and_not_by_what_stands_in_quotes(ref: str, bears: bool) -> None:
     assert found("metric", ref) == (True, bears)
+
+
+class Troubled:
+    """A Prometheus that raises this."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def finds_something(self, *_: object, **__: object) -> bool:
+        raise self._error
+
+
+def check_metric(error: Exception) -> list[EvidenceFinding]:
+    checker = EvidenceChecker(cast(Database, Rows({})), cast(Prometheus, Troubled(error)))
+    return checker.check([Evidence(kind="metric", ref="up")], bearing=BEARING, statements=[])
+
+
+def test_a_metric_that_prometheus_gives_up_on_was_not_checked() -> None:
+    [finding] = check_metric(GaveUp("too long"))
+
+    assert (finding.checked, finding.why) == (False, "could not be checked: too long")
+
+
+def test_evidence_waits_for_a_prometheus_that_is_away() -> None:
+    with pytest.raises(Unavailable):
+        check_metric(Unavailable("refused"))

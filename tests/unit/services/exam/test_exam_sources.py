@@ -1,12 +1,14 @@
 """What the exam makes of what others answer."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from services.common.errors import Unavailable
 from services.exam.incidents import Incidents
-from services.exam.prometheus import Prometheus
+from services.exam.prometheus import GaveUp, Prometheus
 
 ENDED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BEGAN = ENDED - timedelta(minutes=10)
@@ -78,3 +80,68 @@ def test_a_restart_is_found_that_is_seen_only_after_the_last_look() -> None:
     found = prometheus.restarts(since=BEGAN, until=ENDED, looked_since=BEGAN + timedelta(minutes=5))
 
     assert found == [("payment", began_at)]
+
+
+class LongExam:
+    """A Prometheus that stops what asks for more than ten minutes at once.
+
+    It has one sample, so many minutes before the end; ``asked`` are the ends of what it was asked for.
+    """
+
+    def __init__(self, *, sample_min: float) -> None:
+        self._sample_at = (ENDED - timedelta(minutes=sample_min)).timestamp()
+        self.asked: list[float] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        begins, ends = float(request.url.params["start"]), float(request.url.params["end"])
+        if ends - begins > 600:
+            return httpx.Response(503, json=TIMED_OUT)
+        self.asked.append(ends)
+        found = begins <= self._sample_at <= ends
+        series = [{"metric": {}, "values": [[self._sample_at, "1"]]}] if found else []
+        return httpx.Response(200, json={"status": "success", "data": {"result": series}})
+
+
+TIMED_OUT = {"status": "error", "errorType": "timeout", "error": "query timed out after 10 s"}
+
+
+@pytest.mark.parametrize(("sample_min", "there", "windows"), [(5, True, 1), (58, True, 6), (70, False, 6)])
+def test_a_metric_of_a_long_exam_is_asked_for_in_windows_the_newest_first(
+    sample_min: float, there: bool, windows: int
+) -> None:
+    exam = LongExam(sample_min=sample_min)
+    prometheus = Prometheus("http://p.invalid", client=httpx.Client(transport=httpx.MockTransport(exam)))
+
+    found = prometheus.finds_something("up", since=ENDED - timedelta(minutes=60), until=ENDED)
+
+    assert found is there
+    assert exam.asked == [(ENDED - timedelta(minutes=10 * n)).timestamp() for n in range(windows)]
+
+
+def refuses(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused")
+
+
+def hangs(_: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("too long")
+
+
+@pytest.mark.parametrize(
+    ("answer", "gives_up"),
+    [
+        (refuses, False),
+        (lambda _: httpx.Response(503, text="Service Unavailable"), False),
+        (hangs, True),
+        (lambda _: httpx.Response(503, json=TIMED_OUT), True),
+        (lambda _: httpx.Response(500, text="Internal Server Error"), True),
+    ],
+)
+def test_a_prometheus_that_is_away_is_not_one_that_gives_up(
+    answer: Callable[[httpx.Request], httpx.Response], gives_up: bool
+) -> None:
+    prometheus = Prometheus("http://p.invalid", client=httpx.Client(transport=httpx.MockTransport(answer)))
+
+    with pytest.raises(Unavailable) as raised:
+        prometheus.finds_something("up", since=BEGAN, until=ENDED)
+
+    assert isinstance(raised.value, GaveUp) is gives_up

@@ -357,6 +357,33 @@ def test_evidence_that_does_not_exist_costs() -> None:
     assert found == {"real": 6, "beside": -1.8, "made up": -3}
 
 
+def test_evidence_that_could_not_be_checked_counts_neither_way() -> None:
+    diagnosis = true_diagnosis(DNS)
+    first, second, third, *_ = findings(diagnosis)
+    unknown = third.model_copy(update={"exists": False, "bears": False, "checked": False})
+    absent = unknown.model_copy(update={"checked": True})
+
+    without, with_unknown, with_absent = (
+        points(scored(DNS, perfect(DNS, evidence=found)))["evidence"]
+        for found in ((first, second), (first, second, unknown), (first, second, absent))
+    )
+
+    assert without == with_unknown
+    assert with_absent == pytest.approx(without - 0.2 * 6)
+
+
+def test_a_finding_of_an_old_journal_was_checked() -> None:
+    old = {
+        "ref": "up",
+        "kind": "metric",
+        "exists": False,
+        "bears": False,
+        "why": "could not be checked: away",
+    }
+
+    assert EvidenceFinding.model_validate(old).checked
+
+
 def test_the_same_evidence_three_times_counts_once() -> None:
     [first, *_] = findings(true_diagnosis(DNS))
 
@@ -508,6 +535,13 @@ def ran(statement: str, *, error: str | None = None, sqlstate: str | None = None
         ran("SELECT query FROM pg_stat_activity WHERE query ILIKE '%create index%'; /* vacuum */ SELECT 1"),
         ran("DROP INDEX payment.by_time", error="must be owner", sqlstate="42501"),
         ran("SELECT pg_terminate_backend(pidd) FROM pg_stat_activity", error="no column", sqlstate="42703"),
+        ran("SELECT proname FROM pg_proc WHERE proname ~ '^(pg_terminate_backend)$'"),
+        ran("SELECT pid FROM pg_stat_activity WHERE query NOT LIKE '%pg_cancel_backend%'"),
+        ran("SELECT 1 /* a /* b */ ; DROP INDEX payment.by_time; */"),
+        ran('SELECT 1 AS "; DROP INDEX payment.by_time"'),
+        ran("DROP INDEX payment.by_time; COMMIT; SELECT 1/", error="syntax", sqlstate="42601"),
+        ran("DROP INDEX payment.by_time; SELECT 1/0; COMMIT", error="zero", sqlstate="22012"),
+        ran("SELECT 1; COMMIT; DROP INDEX payment.by_time", error="owner", sqlstate="42501"),
     ],
     ids=lambda one: str(one.detail["statement"])[:60],
 )
@@ -525,6 +559,11 @@ def test_looking_into_the_database_changes_nothing_on_a_quiet_night(looked: Even
         # A session that is ended stays so, whatever becomes of the statement.
         ran("SELECT pg_terminate_backend(7); SELECT 1/0", error="division by zero", sqlstate="22012"),
         ran("SELECT pg_terminate_backend(pid) FROM pg_stat_activity", error="no right", sqlstate="42501"),
+        ran("SELECT pg_terminate_backend(7); SELECT nothing", error="no column", sqlstate="42703"),
+        # What is committed stays so, too.
+        ran("BEGIN; DROP INDEX a.b; COMMIT; SELECT 1/0", error="division by zero", sqlstate="22012"),
+        ran("DROP INDEX a.b; end; SELECT nothing;", error="no column", sqlstate="42703"),
+        ran("DO $$ BEGIN DROP INDEX a.b; COMMIT; PERFORM 1/0; END $$", error="zero", sqlstate="22012"),
     ],
     ids=lambda one: str(one.detail["statement"])[:60],
 )
@@ -532,9 +571,44 @@ def test_a_statement_that_changes_something_costs_on_a_quiet_night(done: Event) 
     assert scored(QUIET, perfect(QUIET, more=[done])).points <= 90
 
 
+ENDS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+
+
 @pytest.mark.parametrize(
     ("name", "statement"),
     [
+        (
+            "inventory-timeout",
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'transactionid' AND granted"
+            " AND transactionid IN (SELECT transactionid FROM pg_locks WHERE NOT granted)",
+        ),
+        (
+            "inventory-timeout",
+            f"{ENDS} WHERE usename = 'shop' AND backend_xid IS NOT NULL AND wait_event = 'ClientRead'"
+            " AND state_change < now() - interval '30 s'",
+        ),
+        ("inventory-timeout", "SELECT pg_terminate_backend(pid => 42)"),
+        ("inventory-timeout", f"{ENDS} WHERE usename = 'shop' ORDER BY xact_start LIMIT 1"),
+        (
+            "inventory-timeout",
+            "SELECT pg_terminate_backend(b.pid) FROM pg_stat_activity AS a, unnest(pg_blocking_pids(a.pid))"
+            " AS b (pid)",
+        ),
+        (
+            "inventory-timeout",
+            "DO $$ BEGIN PERFORM pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'stock-take'; END $$",
+        ),
+        ("inventory-timeout", f"SELECT '{ENDS}'; CREATE INDEX ON inventory.stock (sku)"),
+        ("forgotten-session", f"{ENDS} WHERE usename = 'shop' AND xact_start < now() - interval '1 min'"),
+        ("forgotten-session", f"{ENDS} WHERE application_name = 'payment' AND state = 'idle in transaction'"),
+        ("forgotten-session", f"{ENDS} WHERE usename = 'shop' AND wait_event_type = 'Client'"),
+        ("forgotten-session", f"{ENDS} WHERE usename = 'shop' AND application_name <> 'payment'"),
+        (
+            "forgotten-session",
+            "SELECT pg_terminate_backend((pg_blocking_pids(pid))[1]) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock'",
+        ),
         (
             "inventory-timeout",
             "WITH holder AS (SELECT pid FROM pg_stat_activity WHERE application_name = 'stock-take'"
@@ -562,6 +636,28 @@ def test_to_end_the_session_that_holds_the_lock_does_no_harm(name: str, statemen
             "inventory-timeout",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state IS NOT NULL",
         ),
+        ("inventory-timeout", ENDS.replace("SELECT ", "SELECT pid, application_name, state = 'x', ")),
+        ("inventory-timeout", f"{ENDS} WHERE usename = 'shop' AND pid <> pg_backend_pid()"),
+        ("inventory-timeout", f"{ENDS} AS s WHERE (s.datname = current_database() AND s.usename = 'shop')"),
+        ("inventory-timeout", f"SELECT 1 FROM pg_locks WHERE granted; {ENDS} WHERE usename = 'shop'"),
+        ("inventory-timeout", 'SELECT "pg_terminate_backend" ("pid") FROM pg_stat_activity'),
+        ("inventory-timeout", ENDS.replace("SELECT", "SELECT DISTINCT ON (pid)")),
+        ("inventory-timeout", f"DO $$ BEGIN EXECUTE '{ENDS} WHERE usename = $a$shop$a$'; END $$"),
+        ("forgotten-session", f"{ENDS} WHERE usename = 'shop'"),
+        ("forgotten-session", f"{ENDS} WHERE usename = 'shop' AND wait_event_type = 'Lock'"),
+        ("forgotten-session", f"{ENDS} WHERE application_name = 'payment' AND query ILIKE '%balances%'"),
+        ("forgotten-session", f"{ENDS} WHERE cardinality(pg_blocking_pids(pid)) > 0"),
+        ("forgotten-session", f"{ENDS} WHERE application_name <> 'back-office'"),
+        (
+            "forgotten-session",
+            "WITH w AS (SELECT pid AS p FROM pg_stat_activity WHERE application_name = 'payment')"
+            " SELECT pg_terminate_backend(p) FROM w",
+        ),
+        (
+            "forgotten-session",
+            "SELECT application_name = 'back-office', pg_terminate_backend(l.pid) FROM pg_locks AS l"
+            " JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE NOT l.granted AND a.state = 'active'",
+        ),
         (
             "forgotten-session",
             "WITH w AS (SELECT pid FROM pg_stat_activity WHERE application_name = 'payment')"
@@ -578,11 +674,29 @@ def test_to_end_sessions_without_a_look_does_harm(name: str, statement: str) -> 
 
 
 @pytest.mark.timeout(60)
-@every_scenario
-def test_a_statement_of_any_length_is_understood_within_reason(scenario: Scenario) -> None:
-    long = "SELECT 1 \n" + "pg_terminate_backend application_name = $a$ in '" * 2_000
+@pytest.mark.parametrize(
+    ("again", "times"),
+    [
+        ("pg_terminate_backend application_name = $a$ in '", 2_000),
+        ("pg_terminate_backend((((pid where usename and ", 2_200),
+        ("usename = application_name ~ state in pg_blocking_pids and ", 1_700),
+        ("state = idle application_name = ", 3_000),
+        ("unnest limit  (  (", 5_000),
+        ("/*", 50_000),
+        (" ".join(f"$a{number}$" for number in range(12_000)), 1),
+        ("; commit;", 11_000),
+        ('"a ""b" e\'', 9_000),
+        ("do $$ begin execute '", 5_000),
+    ],
+    ids=lambda one: str(one)[:20],
+)
+@pytest.mark.parametrize("name", ["inventory-timeout", "forgotten-session", "quiet-night"])
+def test_a_statement_of_any_length_is_understood_within_reason(name: str, again: str, times: int) -> None:
+    scenario = SCENARIOS[name]
+    long = f"{ENDS}\nWHERE usename = 'x' AND {again * times}"
+    failed = ran(long, error="division by zero", sqlstate="22012")
 
-    assert scored(scenario, perfect(scenario, more=[ran(long)])).points >= 85
+    assert scored(scenario, perfect(scenario, more=[ran(long), failed])).points >= 75
 
 
 def test_a_quiet_night_gives_nothing_to_who_finds_a_fault() -> None:
