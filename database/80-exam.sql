@@ -110,11 +110,61 @@ RESET ROLE;
 -- `log_statement` is the superuser's.
 ALTER ROLE candidate SET log_statement = 'all';
 
--- What the candidate's role ran in this database, from the server's log in its JSON form. `error` is the
--- server's answer to a statement that failed, `code` its SQLSTATE. Empty where the server writes no such log.
--- It belongs to the superuser, who alone may read files; only the examiner may call it.
 CREATE SCHEMA IF NOT EXISTS guard;
 GRANT USAGE ON SCHEMA guard TO examiner;
+
+-- A line of the log as it was meant. What is no UTF-8 stays as it was read: nobody's log-in under such a name may
+-- keep the others' statements from being found.
+CREATE OR REPLACE FUNCTION guard.as_utf8(line text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN convert_from(convert_to(line, 'LATIN1'), 'UTF8');
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    RETURN line;
+END
+$$;
+REVOKE ALL ON FUNCTION guard.as_utf8 FROM PUBLIC;
+
+-- The lines of the candidate's role in the files that were written to since then. A piece at a time, so that a big
+-- log takes time and little memory; as LATIN1, which has a character for each byte and refuses none.
+CREATE OR REPLACE FUNCTION guard.candidate_lines(since timestamptz) RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+    piece_bytes CONSTANT integer := 8388608;
+    path text;
+    place bigint;
+    piece bytea;
+    lines text[];
+    begun text;
+BEGIN
+    FOR path IN
+        -- It tells whole seconds.
+        SELECT current_setting('log_directory') || '/' || f.name
+        FROM pg_ls_logdir() AS f WHERE f.name LIKE '%.json%' AND f.modification >= date_trunc('second', since)
+    LOOP
+        place := 0;
+        begun := '';
+        LOOP
+            piece := pg_read_binary_file(path, place, piece_bytes, true);
+            EXIT WHEN coalesce(octet_length(piece), 0) = 0;
+            place := place + octet_length(piece);
+            lines := string_to_array(begun || convert_from(piece, 'LATIN1'), E'\n');
+            -- The last line goes on in the next piece, or is half written.
+            begun := lines[cardinality(lines)];
+            RETURN QUERY
+            SELECT CASE WHEN octet_length(l.text) = length(l.text) THEN l.text ELSE guard.as_utf8(l.text) END
+            FROM unnest(trim_array(lines, 1)) AS l (text) WHERE l.text LIKE '%"user":"candidate"%';
+        END LOOP;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION guard.candidate_lines FROM PUBLIC;
+
+-- What the candidate's role ran, from the server's log in its JSON form. `error` is the server's answer to a
+-- statement that failed, `code` its SQLSTATE. Empty where the server writes no such log.
+-- In whichever database: roles are the server's, and from each of its databases a session ends those of this one
+-- and sees what they do. Labs that share a server share the role and its password, and so what it ran.
+-- It belongs to the superuser, who alone may read files; only the examiner may call it.
 -- What a function returns can only be changed by making it anew.
 DROP FUNCTION IF EXISTS guard.candidate_statements(timestamptz, timestamptz);
 CREATE FUNCTION guard.candidate_statements(since timestamptz, until timestamptz)
@@ -126,22 +176,15 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH file AS (
-        SELECT current_setting('log_directory') || '/' || f.name AS path
-        FROM pg_ls_logdir() AS f WHERE f.name LIKE '%.json%' AND f.modification >= since
-    ), line AS (
-        SELECT l.text FROM file, string_to_table(pg_read_file(file.path, true), E'\n') AS l (text)
-        WHERE l.text LIKE '%"user":"candidate"%'
-    ), entry AS MATERIALIZED (
-        -- The last line may be half written.
-        SELECT CASE WHEN l.text IS JSON OBJECT THEN l.text::jsonb END AS j FROM line AS l
+    WITH entry AS MATERIALIZED (
+        SELECT CASE WHEN l.text IS JSON OBJECT THEN l.text::jsonb END AS j
+        FROM guard.candidate_lines(since) AS l (text)
     ), mine AS MATERIALIZED (
         SELECT (e.j ->> 'timestamp')::timestamptz AS at, e.j ->> 'session_id' AS session, (e.j ->> 'line_num')::bigint AS line_num,
             e.j ->> 'error_severity' AS severity, e.j ->> 'message' AS message, e.j ->> 'statement' AS failed,
             e.j ->> 'state_code' AS state
         FROM entry AS e
         WHERE (e.j ->> 'timestamp')::timestamptz BETWEEN since AND until
-        AND e.j ->> 'dbname' = current_database()
     ), ran AS MATERIALIZED (
         SELECT m.*, regexp_replace(m.message, '^(statement|execute [^:]*): ', '') AS statement
         FROM mine AS m WHERE m.severity = 'LOG' AND m.message ~ '^(statement|execute [^:]*): '

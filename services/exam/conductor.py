@@ -13,6 +13,7 @@ from scenarios.access import AccessError
 from scenarios.admin import AdminError
 from scenarios.model import Scenario
 from services.common.errors import ServiceError
+from services.exam.closing import PATIENCE_S
 from services.exam.faults import Faults
 from services.exam.store import RunRow, Runs
 
@@ -48,15 +49,16 @@ class Conductor:
         row = self._runs.active()
         if row is None:
             return
-        trouble = self._try(row, self._scenarios[row.scenario])
+        trouble = self._try(row)
         if trouble != row.trouble and not self._is_over(row):
             self._runs.keep(row.id, trouble=trouble)
             # Not what it is: that may name what is broken, and the candidate reads logs.
             log.info("run.waits" if trouble else "run.goes_on", run_id=str(row.id))
 
-    def _try(self, row: RunRow, scenario: Scenario) -> str | None:
+    def _try(self, row: RunRow) -> str | None:
         try:
-            return self._advance(row, scenario)
+            scenario = self._scenarios.get(row.scenario)
+            return self._without_scenario(row) if scenario is None else self._advance(row, scenario)
         except (AccessError, AdminError, ServiceError) as error:
             return f"{type(error).__name__}: {error}"
         except SQLAlchemyError as error:
@@ -82,6 +84,17 @@ class Conductor:
         if row.state == "soaking":
             self._runs.soaked(row.id)
         self._faults.keep_applied(row, scenario)
+        return None
+
+    def _without_scenario(self, row: RunRow) -> str | None:
+        """A run whose scenario was renamed or removed can be aborted: what broke, the services know."""
+        if row.ended_at is None or row.ended_by != "aborted":
+            return f"the scenario {row.scenario} is gone: abort the run, or start the exam with its file back"
+        left = self._faults.restore()
+        if left and (row.now - row.ended_at).total_seconds() < PATIENCE_S:
+            return "; ".join(left)
+        self._runs.reverted(row.id, detail={"left": left})
+        self._runs.finish(row.id)
         return None
 
     def _is_over(self, row: RunRow) -> bool:

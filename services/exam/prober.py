@@ -6,6 +6,7 @@ connection can make it look better than it is.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import structlog
@@ -27,11 +28,16 @@ Ask = Callable[[str], Awaitable[Answer]]
 
 
 class Prober:
-    """Probes the routes of the run that is under way, and writes down what came."""
+    """Probes the shop while a run is under way, and writes down what came over the routes of its scenario.
+
+    In every run the routes of all scenarios are asked in the same order: their requests are in the
+    candidate's traces, and are to tell nothing of what the run is about.
+    """
 
     def __init__(self, runs: Runs, scenarios: Mapping[str, Scenario], *, ask: Ask) -> None:
         self._runs = runs
         self._scenarios = scenarios
+        self._routes = sorted({route for one in scenarios.values() for route in _named(one)})
         self._ask = ask
         self._run: RunRow | None = None
         self._unwritten: list[Probe] = []
@@ -41,9 +47,16 @@ class Prober:
         run = await self._current()
         if run is None or not run.is_under_way or run.paused_at is not None:
             return
-        truth = self._scenarios[run.scenario].truth
-        routes = {**dict.fromkeys(truth.not_affected, False), **dict.fromkeys(truth.affected, True)}
-        probes = await asyncio.gather(*(self._probe(route, affected=bad) for route, bad in routes.items()))
+        scenario = self._scenarios.get(run.scenario)
+        if scenario is None:
+            return
+        asked = await asyncio.gather(*(self._probe(route) for route in self._routes))
+        named = _named(scenario)
+        probes = [
+            Probe(at=at, route=route, affected=named[route], **asdict(answer))
+            for route, (at, answer) in zip(self._routes, asked, strict=True)
+            if route in named
+        ]
         self._unwritten = [*self._unwritten, *probes][-MAX_UNWRITTEN:]
         await to_thread.run_sync(self._runs.add_probes, run.id, self._unwritten)
         self._unwritten = []
@@ -60,15 +73,13 @@ class Prober:
         self._run = found
         return found
 
-    async def _probe(self, route: str, *, affected: bool) -> Probe:
+    async def _probe(self, route: str) -> tuple[datetime, Answer]:
         # Not the database's clock: it may be what is away.
         at = datetime.now(UTC)
-        answer = await self._ask(route)
-        return Probe(
-            at=at,
-            route=route,
-            affected=affected,
-            ok=answer.ok,
-            status=answer.status,
-            latency_ms=answer.latency_ms,
-        )
+        return at, await self._ask(route)
+
+
+def _named(scenario: Scenario) -> dict[str, bool]:
+    """The routes that a scenario says anything about, and whether it breaks them."""
+    truth = scenario.truth
+    return {**dict.fromkeys(truth.not_affected, False), **dict.fromkeys(truth.affected, True)}

@@ -16,6 +16,7 @@ DIAGNOSIS = {"component": "dns", "mechanism": "record-missing", "affected": ["PO
 OPEN_HOLD = text(
     "INSERT INTO exam.phases (scenario, phase, started_at, seed) VALUES ('payment-dns', 'hold', now(), 1)"
 )
+RENAME = text("UPDATE exam.runs SET scenario = 'payment-names'")
 END_PHASES = text("UPDATE exam.phases SET ended_at = now()")
 
 
@@ -145,6 +146,22 @@ def test_a_run_that_is_being_graded_can_still_be_aborted(shop: Shop, exam: Exam)
 
     run = sitting.wait_until(lambda run: run["state"] == "aborted", within_s=90)
     assert (run["ended_by"], run["points"]) == ("aborted", None)
+
+
+def test_a_run_whose_scenario_is_gone_can_be_aborted_and_leaves_the_lab_to_the_next(
+    shop: Shop, exam: Exam
+) -> None:
+    sitting = injected(exam.begin("payment-dns"))
+    assert shop.database is not None
+    with shop.database.engine("examiner").begin() as db:
+        db.execute(RENAME)
+    sitting.wait_until(lambda run: run["trouble"] and "payment-names is gone" in run["trouble"])
+
+    sitting.steer("abort")
+
+    sitting.wait_until(lambda run: run["state"] == "aborted")
+    assert mode_of(shop, "dns") == "none"
+    assert exam.begin("quiet-night").run()["state"] in ("soaking", "running")
 
 
 def test_a_killed_exam_goes_on_where_it_was(shop: Shop, exam: Exam) -> None:
