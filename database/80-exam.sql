@@ -160,6 +160,25 @@ END
 $$;
 REVOKE ALL ON FUNCTION guard.candidate_lines FROM PUBLIC;
 
+-- The statement that a line of the log tells of, if it tells of one. A prepared one stands behind its name, and
+-- whoever prepared it chose that: in `execute a: b: DROP INDEX c` nothing says where it ends. What may be harm behind
+-- a further colon is told, too. A function that was called past SQL is told as the call that it was.
+CREATE OR REPLACE FUNCTION guard.statements_of(message text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT substr(message, length('statement: ') + 1) WHERE message LIKE 'statement: %'
+    UNION ALL
+    SELECT s.statement
+    FROM string_to_array(message, ': ') AS part,
+        generate_series(2, cardinality(part)) AS n,
+        array_to_string(part[n:], ': ') AS s (statement)
+    -- Nobody's name has more.
+    WHERE message LIKE 'execute %' AND (n <= 20 OR n > cardinality(part) - 20)
+    AND (n = 2 OR s.statement ~* '\m(create|drop|alter|reindex|vacuum|cluster|lock|do|pg_terminate_backend|pg_cancel_backend)\M')
+    UNION ALL
+    SELECT format('SELECT %s()', substring(message FROM '"(.*)"')) WHERE message LIKE 'fastpath function call: %'
+$$;
+REVOKE ALL ON FUNCTION guard.statements_of FROM PUBLIC;
+
 -- What the candidate's role ran, from the server's log in its JSON form. `error` is the server's answer to a
 -- statement that failed, `code` its SQLSTATE. Empty where the server writes no such log.
 -- In whichever database: roles are the server's, and from each of its databases a session ends those of this one
@@ -186,8 +205,8 @@ BEGIN
         FROM entry AS e
         WHERE (e.j ->> 'timestamp')::timestamptz BETWEEN since AND until
     ), ran AS MATERIALIZED (
-        SELECT m.*, regexp_replace(m.message, '^(statement|execute [^:]*): ', '') AS statement
-        FROM mine AS m WHERE m.severity = 'LOG' AND m.message ~ '^(statement|execute [^:]*): '
+        SELECT m.*, said.statement FROM mine AS m, guard.statements_of(m.message) AS said (statement)
+        WHERE m.severity = 'LOG'
     )
     SELECT r.at, r.statement, failure.message, failure.state
     FROM ran AS r LEFT JOIN LATERAL (

@@ -6,7 +6,7 @@ taken out, a deadline that was raised, a fraud check that was turned off, data t
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -95,6 +95,11 @@ def judge(
 def routes_of(scenario: Scenario) -> list[str]:
     """The routes that the scenario says anything about."""
     return [*scenario.truth.affected, *scenario.truth.not_affected]
+
+
+def all_routes(scenarios: Iterable[Scenario]) -> list[str]:
+    """The routes that any scenario says anything about, in an order that tells of none of them."""
+    return sorted({route for one in scenarios for route in routes_of(one)})
 
 
 def _routes(

@@ -33,7 +33,7 @@ class Conductor:
         scenarios: Mapping[str, Scenario],
         *,
         faults: Faults,
-        prepare: Callable[[RunRow, Scenario], str | None],
+        prepare: Callable[[RunRow], str | None],
         show: Callable[[RunRow, Scenario], None],
         close: Callable[[RunRow, Scenario], str | None],
     ) -> None:
@@ -71,7 +71,7 @@ class Conductor:
 
     def _advance(self, row: RunRow, scenario: Scenario) -> str | None:
         if row.state == "waiting":
-            return self._prepare(row, scenario)
+            return self._prepare(row)
         if row.state == "grading":
             return self._close(row, scenario)
         if row.paused_at is None and row.left_s <= 0:

@@ -1,5 +1,7 @@
 """The lab before a run and after it: as it should be at the start, judged at the end, put back."""
 
+from collections.abc import Sequence
+
 from pydantic import JsonValue
 
 from scenarios import baseline, oracle
@@ -13,20 +15,26 @@ from services.exam.store import RunRow
 
 
 class LabState:
-    """Looks at the lab that runs now. ``check`` raises ``AccessError`` when a part of it does not answer."""
+    """Looks at the lab that runs now. ``check`` raises ``AccessError`` when a part of it does not answer.
 
-    def __init__(self, lab: LabAccess, *, faults: Faults, prometheus: Prometheus, rounds: int) -> None:
+    ``routes`` are those that are asked before any run: the requests are in the traces.
+    """
+
+    def __init__(
+        self, lab: LabAccess, *, faults: Faults, prometheus: Prometheus, rounds: int, routes: Sequence[str]
+    ) -> None:
         self._lab = lab
         self._faults = faults
         self._prometheus = prometheus
         self._rounds = rounds
+        self._routes = routes
 
-    def check(self, scenario: Scenario) -> tuple[JsonValue, list[str]]:
+    def check(self) -> tuple[JsonValue, list[str]]:
         """The baseline, and a line for each thing that keeps the lab from being a healthy start."""
         alerts = [f"alert {one} is active" for one in self._prometheus.active_alerts()]
         if alerts:
             return None, alerts
-        found = baseline.take(self._lab, routes=oracle.routes_of(scenario))
+        found = baseline.take(self._lab, routes=self._routes)
         return found.model_dump(mode="json"), baseline.unwell(found)
 
     def judge(self, row: RunRow, scenario: Scenario) -> Verdict:

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from scenarios.model import Scenario
 from services.common.database import Database
 from services.exam.incidents import Incidents
 from services.exam.store import RunRow, Runs
@@ -27,7 +26,7 @@ class Preparation:
         *,
         incidents: Incidents,
         restore: Callable[[], list[str]],
-        check: Callable[[Scenario], tuple[object, list[str]]],
+        check: Callable[[], tuple[object, list[str]]],
     ) -> None:
         self._runs = runs
         self._database = database
@@ -37,7 +36,7 @@ class Preparation:
         self._restored: UUID | None = None
         """The run for which everything was put back: once is enough, and each time disturbs the shop."""
 
-    def __call__(self, row: RunRow, scenario: Scenario) -> str | None:
+    def __call__(self, row: RunRow) -> str | None:
         """Begin the run; or what it waits for."""
         if self._open_phases():
             return "the lab's schedule ends its phase first"
@@ -45,7 +44,7 @@ class Preparation:
             if wrong := self._restore():
                 return "; ".join(wrong)
             self._restored = row.id
-        world, unwell = self._check(scenario)
+        world, unwell = self._check()
         if unwell:
             return "; ".join(unwell)
         closed = self._incidents.close_all()

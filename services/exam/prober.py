@@ -14,6 +14,7 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from scenarios.model import Scenario
+from scenarios.oracle import all_routes
 from scenarios.probes import Answer
 from services.exam.journal import Probe
 from services.exam.store import RunRow, Runs
@@ -37,7 +38,7 @@ class Prober:
     def __init__(self, runs: Runs, scenarios: Mapping[str, Scenario], *, ask: Ask) -> None:
         self._runs = runs
         self._scenarios = scenarios
-        self._routes = sorted({route for one in scenarios.values() for route in _named(one)})
+        self._routes = all_routes(scenarios.values())
         self._ask = ask
         self._run: RunRow | None = None
         self._unwritten: list[Probe] = []

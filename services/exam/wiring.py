@@ -13,6 +13,7 @@ from scenarios import access, steps, vocabulary
 from scenarios.access import LabAccess
 from scenarios.admin import Client
 from scenarios.model import load_all
+from scenarios.oracle import all_routes
 from scenarios.probes import Probes
 from services.common.catalog import SERVICES
 from services.common.database import Database
@@ -63,7 +64,13 @@ def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
     prometheus = Prometheus(settings.prometheus_url, client=client)
     incidents = Incidents(settings.incident_management_url, client=client)
     faults = Faults(runs, lab.admins(admin), now=partial(_now, database))
-    state = LabState(lab, faults=faults, prometheus=prometheus, rounds=settings.exam_rounds)
+    state = LabState(
+        lab,
+        faults=faults,
+        prometheus=prometheus,
+        rounds=settings.exam_rounds,
+        routes=all_routes(scenarios.values()),
+    )
     compiler = Compiler(
         runs,
         scenarios,

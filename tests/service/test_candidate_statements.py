@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
+import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
@@ -97,3 +98,28 @@ def test_a_statement_longer_than_what_is_read_at_once_is_found_whole(
         cursor.execute(statement)
 
     eventually(lambda: ran() == [(statement, None, None)])
+
+
+@pytest.mark.parametrize(
+    ("message", "statements"),
+    [
+        ("statement: SELECT 'a: b'", ["SELECT 'a: b'"]),
+        ("execute <unnamed>: SELECT 'a: b'", ["SELECT 'a: b'"]),
+        ("execute a:b: DROP INDEX c", ["DROP INDEX c"]),
+        ("execute a: b: DROP INDEX c", ["b: DROP INDEX c", "DROP INDEX c"]),
+        ("execute a: select 1 as b: DROP INDEX c", ["select 1 as b: DROP INDEX c", "DROP INDEX c"]),
+        ("execute " + "a: " * 30 + "DROP INDEX c", ["DROP INDEX c"]),
+        ('fastpath function call: "pg_terminate_backend" (OID 2096)', ["SELECT pg_terminate_backend()"]),
+        ("duration: 3.1 ms", []),
+    ],
+)
+def test_no_name_hides_what_was_prepared_or_called(
+    lab_database: LabDatabase, message: str, statements: list[str]
+) -> None:
+    with closing(lab_database.connect("postgres")) as session, session.cursor() as cursor:
+        cursor.execute("SELECT * FROM guard.statements_of(%s)", [message])
+        found = [row[0] for row in cursor]
+
+    assert found[:1] == statements[:1] or "a: " * 30 in message
+    assert set(statements) <= set(found)
+    assert found[-1:] == statements[-1:]

@@ -43,7 +43,7 @@ def conductor(runs: OneRun, closing: Any, *, left: list[str] | None = None) -> C
         runs,  # type: ignore[arg-type]
         {"quiet": SimpleNamespace()},  # type: ignore[dict-item]
         faults=SimpleNamespace(restore=lambda: left or []),  # type: ignore[arg-type]
-        prepare=lambda _run, _scenario: None,
+        prepare=lambda _run: None,
         show=lambda _run, _scenario: None,
         close=closing,
     )

@@ -27,7 +27,7 @@ BEFORE = Baseline(
 def test_a_lab_that_cannot_be_compared_is_not_as_it_was_and_stops_nothing() -> None:
     nobody = LabAccess(urls=dict.fromkeys(ADMINISTERED, "http://127.0.0.1:1"))
     faults = cast(Faults, SimpleNamespace(restore=list))
-    state = LabState(nobody, faults=faults, prometheus=cast(Prometheus, None), rounds=1)
+    state = LabState(nobody, faults=faults, prometheus=cast(Prometheus, None), rounds=1, routes=())
     row = cast(RunRow, SimpleNamespace(world=BEFORE.model_dump(mode="json")))
 
     [left] = state.restore(row)
