@@ -260,15 +260,23 @@ def test_a_step_that_was_not_told_is_cancelled_when_the_incident_needs_nobody_mo
     assert told(shop, incident_id) == []
 
 
-def test_a_level_that_was_cancelled_is_told_when_the_incident_is_critical_again(
+def opened_and_lowered(
     shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
-) -> None:
+) -> str:
+    """An incident whose first step was cancelled: it was lowered before the notification service was back."""
     shop["notification-service"].stop()
     incident_id = incidents.open()
     eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
     incidents.change(incident_id, severity="high")
     eventually(lambda: steps(oncall, incident_id) == [(1, "second", "cancelled")])
     shop.start("notification-service")
+    return incident_id
+
+
+def test_a_level_that_was_cancelled_is_told_when_the_incident_is_critical_again(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    incident_id = opened_and_lowered(shop, incidents, oncall, eventually)
 
     incidents.change(incident_id, severity="critical")
 
@@ -279,12 +287,7 @@ def test_a_level_that_was_cancelled_is_told_when_the_incident_is_critical_again(
 def test_a_person_escalates_to_the_level_that_was_cancelled(
     shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
 ) -> None:
-    shop["notification-service"].stop()
-    incident_id = incidents.open()
-    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "pending")])
-    incidents.change(incident_id, severity="high")
-    eventually(lambda: steps(oncall, incident_id) == [(1, "second", "cancelled")])
-    shop.start("notification-service")
+    incident_id = opened_and_lowered(shop, incidents, oncall, eventually)
 
     answer = oncall.client.post("/api/v1/escalate", json={"incident_id": incident_id, "team": "payment"})
 
