@@ -199,27 +199,28 @@ BEGIN
         SELECT CASE WHEN l.text IS JSON OBJECT THEN l.text::jsonb END AS j
         FROM guard.candidate_lines(since) AS l (text)
     ), mine AS MATERIALIZED (
-        SELECT (e.j ->> 'timestamp')::timestamptz AS at, e.j ->> 'session_id' AS session, (e.j ->> 'line_num')::bigint AS line_num,
-            e.j ->> 'error_severity' AS severity, e.j ->> 'message' AS message, e.j ->> 'statement' AS failed,
-            e.j ->> 'state_code' AS state
-        FROM entry AS e
-        WHERE (e.j ->> 'timestamp')::timestamptz BETWEEN since AND until
-    ), ran AS MATERIALIZED (
-        SELECT m.*, said.statement FROM mine AS m, guard.statements_of(m.message) AS said (statement)
+        SELECT e.at, e.session, e.line_num, e.severity, e.message, e.failed, e.state,
+            max(e.line_num) FILTER (WHERE e.severity = 'LOG') OVER (PARTITION BY e.session ORDER BY e.line_num) AS said_in
+        FROM (
+            SELECT (j ->> 'timestamp')::timestamptz AS at, j ->> 'session_id' AS session,
+                (j ->> 'line_num')::bigint AS line_num, j ->> 'error_severity' AS severity, j ->> 'message' AS message,
+                j ->> 'statement' AS failed, j ->> 'state_code' AS state
+            FROM entry
+        ) AS e
+        WHERE e.at BETWEEN since AND until
+    ), ran AS (
+        SELECT m.at, m.session, m.line_num, said.statement
+        FROM mine AS m, guard.statements_of(m.message) AS said (statement)
         WHERE m.severity = 'LOG'
-    )
-    SELECT r.at, r.statement, failure.message, failure.state
-    FROM ran AS r LEFT JOIN LATERAL (
+    ), failure AS (
         -- A mistake in the syntax has an error and no line of its own: it is not that of the statement before.
-        SELECT f.message, f.state FROM mine AS f
-        WHERE f.session = r.session AND f.line_num > r.line_num AND f.severity IN ('ERROR', 'FATAL')
-        AND f.failed = r.statement
-        AND NOT EXISTS (
-            SELECT FROM mine AS n WHERE n.session = r.session AND n.severity = 'LOG'
-            AND n.line_num > r.line_num AND n.line_num < f.line_num
-        )
-        ORDER BY f.line_num LIMIT 1
-    ) AS failure ON true
+        SELECT DISTINCT ON (m.session, m.said_in, m.failed) m.session, m.said_in, m.failed, m.message, m.state
+        FROM mine AS m WHERE m.severity IN ('ERROR', 'FATAL')
+        ORDER BY m.session, m.said_in, m.failed, m.line_num
+    )
+    SELECT r.at, r.statement, f.message, f.state
+    FROM ran AS r
+    LEFT JOIN failure AS f ON f.session = r.session AND f.said_in = r.line_num AND f.failed = r.statement
     ORDER BY r.at, r.line_num;
 END
 $$;

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,11 +13,12 @@ from sqlalchemy import func, select
 from scenarios import access, steps, vocabulary
 from scenarios.access import LabAccess
 from scenarios.admin import Client
-from scenarios.model import load_all
+from scenarios.model import Scenario, load_all
 from scenarios.oracle import all_routes
 from scenarios.probes import Probes
 from services.common.catalog import SERVICES
 from services.common.database import Database
+from services.common.errors import Conflict
 from services.exam.candidate import Desk
 from services.exam.closing import Closing
 from services.exam.compiling import Compiler
@@ -57,7 +59,7 @@ class Parts:
 
 def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
     """Build everything that is behind the routes. Raises ``ScenarioError`` for a scenario that is no good."""
-    scenarios = load_all()
+    scenarios = _Known(load_all())
     rules = rubric.load()
     lab = access.from_environment()
     client, admin = httpx.Client(trust_env=False), lab.client()
@@ -107,6 +109,13 @@ def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
         client=client,
         admin=admin,
     )
+
+
+class _Known(dict[str, Scenario]):
+    """The lab's scenarios. The run that asks for one that is gone may be the candidate's: it is not named."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise Conflict("the file of this run's scenario is gone: put it back and start the exam again")
 
 
 def _places(lab: LabAccess) -> Mapping[str, str]:

@@ -156,6 +156,9 @@ def test_a_run_whose_scenario_is_gone_can_be_aborted_and_leaves_the_lab_to_the_n
     with shop.database.engine("examiner").begin() as db:
         db.execute(RENAME)
     sitting.wait_until(lambda run: run["trouble"] and "payment-names is gone" in run["trouble"])
+    refused = [sitting.my("GET", "brief"), sitting.my("GET", "hints")]
+    assert [answer.status_code for answer in refused] == [409, 409]
+    assert all("is gone" in answer.text and "payment" not in answer.text for answer in refused)
 
     sitting.steer("abort")
 
