@@ -15,7 +15,7 @@ RCA := .venv-rca
 .PHONY: help setup lab exam-lab test verify verify-scenarios agents test-live scan run seed load bench rca clean up down logs ps chaos test-compose run-pipeline
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything pinned in requirements.lock (done by itself when needed)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 
 from embedded import ROOT, warm_up
 
@@ -24,11 +25,30 @@ def _run() -> int:
     from embedded.supervisor import run
 
     try:
-        lab = settings(user_environment())
+        user = user_environment()
+        lab = settings(user)
+        _require_playable(user)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
     return run(lab)
+
+
+def _require_playable(user: Mapping[str, str]) -> None:
+    """A scenario that there is not must not become a lab in which nothing ever breaks. Raises ``LabError``.
+
+    The schedule finds out as well, when the lab is up; to ask it before costs the start half a second.
+    """
+    asked = {name: value for name, value in user.items() if name.startswith("SCENARIO") and value}
+    if asked in ({}, {"SCENARIO": "cycle"}, {"SCENARIO": "none"}):
+        return
+    from embedded.errors import LabError
+    from scenarios.schedule import CannotStart, planned
+
+    try:
+        planned()
+    except CannotStart as error:
+        raise LabError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -147,11 +147,11 @@ def batch(
 
     wanted = exams(scenarios=scenarios, seeds=seeds)
     terms = Terms(agent_command(agent), candidate, minutes, soak, open_run)
-    folder = _settings().directory / "batches"
+    client, folder = examiner(), _settings().directory / "batches"
     folder.mkdir(parents=True, exist_ok=True)
     file = output or folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
     with file.open("w", encoding="utf-8") as lines:
-        results = run_batch(examiner(), wanted, terms=terms, output=lines, logs=folder / "agents")
+        results = run_batch(client, wanted, terms=terms, output=lines, logs=folder / "agents")
     show_summary(results)
     typer.echo(f"wrote {file}")
     raise typer.Exit(0 if all(result.state == "graded" for result in results) else 1)
@@ -203,7 +203,7 @@ def main() -> None:
     from embedded.errors import LabError
 
     try:
-        app()
+        app(prog_name="lab")
     except LabError as error:
         typer.echo(error, err=True)
         sys.exit(1)

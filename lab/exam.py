@@ -70,7 +70,7 @@ def start(
     typer.echo(f"candidate  {candidate}: {minutes:g} minutes from now")
     typer.echo(f"token      {run['token']}")
     typer.echo(f"on this machine the candidate needs no token: `lab exam brief` ({kept})")
-    typer.echo(f"elsewhere  FIREDRILL_RUN={run['id']} FIREDRILL_TOKEN=<token> EXAM_URL={client.url}")
+    typer.echo(f"elsewhere  FIREDRILL_RUN={run['id']} FIREDRILL_TOKEN=<token> LAB_BIND=<the lab's address>")
 
 
 @app.command(name="list")
@@ -172,13 +172,15 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; .json or .html.")] = None,
 ) -> None:
     """Fetch a graded run's report, as one HTML file (or JSON, by the name that you give it)."""
+    from embedded.errors import LabError
     from lab.exam_client import examiner
 
+    if output and output.suffix not in (".json", ".html"):
+        raise LabError(f"{output}: a report is .html or .json")
     client = examiner()
     chosen = client.run(run)
     file = output or Path(f"{chosen['id']}.html")
-    kind = "json" if file.suffix == ".json" else "html"
-    file.write_text(client.text(f"/runs/{chosen['id']}/report.{kind}"), encoding="utf-8")
+    file.write_text(client.text(f"/runs/{chosen['id']}/report{file.suffix}"), encoding="utf-8")
     typer.echo(f"wrote {file}")
 
 

@@ -10,7 +10,7 @@ import httpx
 import yaml
 
 from embedded.environment import EXAMINER_TOKEN_FILE, Settings, settings, user_environment
-from embedded.errors import LabError
+from embedded.errors import IS_THE_LAB_UP, LabError
 from embedded.postgres import write_private
 from services.common.catalog import EXAM
 
@@ -86,7 +86,8 @@ class ExamClient:
         try:
             response = self._client.request(method, path, **request)
         except httpx.HTTPError as error:
-            raise ExamAway(f"the exam does not answer at {self.url}: {error}. Is the lab up?") from error
+            trouble = f"the exam does not answer at {self.url}: {error}"
+            raise ExamAway(f"{trouble}. {IS_THE_LAB_UP}") from error
         if response.is_server_error:
             raise ExamAway(_explained(response))
         if response.is_error:
@@ -177,6 +178,9 @@ def read_diagnosis(file: Path) -> Any:
     """The content of a diagnosis.yaml; whether it says what it may say is the exam's to check."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise LabError(f"{file}{line}: {error.problem}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LabError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):

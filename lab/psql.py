@@ -3,45 +3,45 @@
 import os
 import shutil
 from collections.abc import Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from embedded import state
-from embedded.environment import DATABASE_NAME, Settings, role_passwords
+from embedded.environment import DATABASE_NAME, Settings
 from embedded.errors import LabError
 from embedded.postgres import Server, wheel_binaries
+from lab.tools.seat import candidate_database_url, server_url
 
 
 def exec_psql(lab: Settings, arguments: Sequence[str], *, admin: bool) -> None:
     """Become psql, as ``candidate`` or as the superuser. ``LabError`` if there is no psql."""
-    connection = _superuser(lab) if admin else _candidate(lab)
-    environment = {**os.environ, **connection, "PGDATABASE": DATABASE_NAME, "PGAPPNAME": "lab psql"}
+    connection = _superuser(lab) if admin else libpq_variables(candidate_database_url(lab))
+    environment = {**os.environ, **connection, "PGAPPNAME": "lab psql"}
     program = _program()
     os.execve(program, [program, *arguments], environment)  # noqa: S606
 
 
-def _candidate(lab: Settings) -> dict[str, str]:
-    return {**_place(lab), "PGUSER": "candidate", "PGPASSWORD": role_passwords(lab.user)["candidate"]}
-
-
-def _superuser(lab: Settings) -> dict[str, str]:
-    url = lab.external_database or Server(lab.directory / "postgres", port=lab.postgres_port).url()
+def libpq_variables(url: str) -> dict[str, str]:
+    """The parts of a database's URL as the variables of libpq, so that psql's own options go first."""
     parts = urlsplit(url)
     return {
-        **_place(lab),
+        "PGHOST": parts.hostname or "",
+        "PGPORT": str(parts.port or 5432),
         "PGUSER": unquote(parts.username or ""),
         "PGPASSWORD": unquote(parts.password or ""),
+        "PGDATABASE": unquote(parts.path.lstrip("/")) or DATABASE_NAME,
+        # sslmode is PGSSLMODE, connect_timeout PGCONNECT_TIMEOUT, and so on.
+        **{f"PG{name.upper()}": value for name, value in parse_qsl(parts.query)},
     }
 
 
-def _place(lab: Settings) -> dict[str, str]:
-    """Where the database is: of the lab that runs, whatever this shell's POSTGRES_PORT says."""
-    written = state.read(lab.directory)
-    urls = [s.url for s in written.components if s.name == "postgres"] if written else []
-    url = lab.external_database or next(iter(urls), None)
-    if url is None:
-        return {"PGHOST": lab.host, "PGPORT": str(lab.postgres_port)}
-    parts = urlsplit(url)
-    return {"PGHOST": parts.hostname or "", "PGPORT": str(parts.port or 5432)}
+def _superuser(lab: Settings) -> dict[str, str]:
+    given = lab.external_database or Server(lab.directory / "postgres", port=lab.postgres_port).url()
+    place = urlsplit(server_url(lab))
+    return {
+        **libpq_variables(given),
+        "PGHOST": place.hostname or "",
+        "PGPORT": str(place.port or 5432),
+        "PGDATABASE": DATABASE_NAME,
+    }
 
 
 def _program() -> str:

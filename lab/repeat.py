@@ -31,13 +31,14 @@ def repeat(
     """
     from lab.exam_client import examiner
     from lab.repeatability import measure, row, told
-    from lab.scenario import known_scenarios
+    from lab.scenario import known_scenarios, scenario_named
 
+    names = [scenario_named(name).name for name in scenarios or known_scenarios()]
     client = examiner()
     wanted = {"candidate": NOBODY, "seed": seed, "soak_s": soak, "minutes": (soak + hold) / 60, "open": True}
     typer.echo("| scenario | runs | to the alert, s | to the page, s | errors | p95, ms | alerts |")
     typer.echo("| --- | --- | --- | --- | --- | --- | --- |")
-    for scenario in scenarios or known_scenarios():
+    for scenario in names:
         measured = []
         for number in range(1, runs + 1):
             measured.append(measure(_played(client, {**wanted, "scenario": scenario})))

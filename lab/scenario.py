@@ -41,7 +41,7 @@ def show(
     ] = False,
 ) -> None:
     """Show a scenario: what customers say and what help there is; with --truth all of it."""
-    scenario = _scenario(name)
+    scenario = scenario_named(name)
     console = _console()
     console.print(f"{scenario.name}: {scenario.title} ({scenario.difficulty})", style="bold")
     console.print(scenario.symptom)
@@ -68,7 +68,7 @@ def start(
     from scenarios import baseline
     from scenarios.oracle import routes_of
 
-    scenario, stage = _scenario(name), _stage()
+    scenario, stage = scenario_named(name), _stage()
     with _said_plainly():
         stage.require_free()
         before = baseline.take(stage.lab, routes=routes_of(scenario))
@@ -119,7 +119,7 @@ def verify(
     from scenarios.verify import Verification
 
     wanted = list(known_scenarios()) if names == ["all"] else names
-    scenarios, stage, console = [_scenario(name) for name in wanted], _stage(), _console()
+    scenarios, stage, console = [scenario_named(name) for name in wanted], _stage(), _console()
     wrong = untried = 0
     for scenario in scenarios:
         console.print(f"{scenario.name}", style="bold")
@@ -156,7 +156,8 @@ def known_scenarios() -> "dict[str, Scenario]":
         raise LabError(str(error)) from error
 
 
-def _scenario(name: str) -> "Scenario":
+def scenario_named(name: str) -> "Scenario":
+    """One scenario. ``LabError`` with all names if there is none of this one."""
     from embedded.errors import LabError
 
     known = known_scenarios()
@@ -202,11 +203,13 @@ def _console() -> "Console":
 @contextmanager
 def _said_plainly() -> Iterator[None]:
     """What the lab refuses is one line for a person."""
-    from embedded.errors import LabError
-    from scenarios.access import AccessError
+    from embedded.errors import IS_THE_LAB_UP, LabError
+    from scenarios.access import AccessError, Away
     from scenarios.records import RecordsUnreachable
 
     try:
         yield
+    except Away as error:
+        raise LabError(f"{error}. {IS_THE_LAB_UP}") from error
     except (AccessError, RecordsUnreachable) as error:
         raise LabError(str(error)) from error

@@ -35,6 +35,10 @@ class AccessError(Exception):
     """A part of the lab cannot be reached, or refuses. The message names it."""
 
 
+class Away(AccessError):
+    """A part does not answer at all."""
+
+
 class Refused(AccessError):
     """A part answered with an error status."""
 
@@ -81,9 +85,7 @@ class LabAccess:
             with httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client:
                 answer = client.request(method, self.urls[name] + path, headers=headers, **sent)
         except httpx.HTTPError as error:
-            raise AccessError(
-                f"{name}: no answer to {method} {path}: {error or type(error).__name__}"
-            ) from error
+            raise Away(f"{name}: no answer to {method} {path}: {error or type(error).__name__}") from error
         if answer.is_error:
             said = f"{name}: {method} {path}: {answer.status_code} {answer.text[:200]}"
             raise Refused(said, status=answer.status_code)
@@ -119,7 +121,7 @@ class LabAccess:
                 options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
             )
         except psycopg2.OperationalError as error:
-            raise AccessError(f"the database does not answer: {str(error).strip()}") from error
+            raise Away(f"the database does not answer: {str(error).partition(chr(10))[0]}") from error
         session.autocommit = True
         try:
             yield session

@@ -36,6 +36,10 @@ class ShutdownRequested(SystemExit):
     """SIGTERM or SIGINT arrived. Raised wherever the schedule is, so that no wait delays the revert."""
 
 
+class CannotStart(Exception):
+    """A setting or a scenario's file is no good. The message says which, and what is allowed."""
+
+
 class UnknownScenario(Exception):
     """``SCENARIO`` names none; the message lists those that there are."""
 
@@ -286,6 +290,15 @@ def chosen(name: str, *, known: Mapping[str, Scenario]) -> list[Scenario]:
     return [known[one] for one in names]
 
 
+def planned() -> tuple[ScheduleSettings, list[Scenario]]:
+    """What the environment asks for, and what is played then. Raises ``CannotStart``."""
+    try:
+        settings = ScheduleSettings()
+        return settings, _scenarios(settings)
+    except (ValidationError, ScenarioError, UnknownScenario) as error:
+        raise CannotStart(_explained(error)) from error
+
+
 def _scenarios(settings: ScheduleSettings) -> list[Scenario]:
     return [
         scenario.with_timeline(
@@ -304,10 +317,9 @@ def main() -> None:
     # It would log the URL of each request, which names the service and the mode.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        settings = ScheduleSettings()
-        scenarios = _scenarios(settings)
-    except (ValidationError, ScenarioError, UnknownScenario) as error:
-        event_log(blind=False).error("schedule.cannot_start", error=_explained(error))
+        settings, scenarios = planned()
+    except CannotStart as error:
+        event_log(blind=False).error("schedule.cannot_start", error=str(error))
         raise SystemExit(2) from None
     log = event_log(blind=settings.lab_blind)
     database_url = settings.exam_database_url

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import httpx
 
-from embedded.errors import LabError
+from embedded.errors import IS_THE_LAB_UP, LabError
 from lab.export.recording import SHOP, MetricFrame
 
 STEP_S = 5
@@ -140,7 +140,8 @@ def _matrix(client: httpx.Client, expression: str, window: Sequence[int]) -> lis
     try:
         answer = client.get("/api/v1/query_range", params=asked)
     except httpx.HTTPError as error:
-        raise LabError(f"prometheus does not answer at {client.base_url}: {error}. Is the lab up?") from error
+        trouble = f"prometheus does not answer at {client.base_url}: {error}"
+        raise LabError(f"{trouble}. {IS_THE_LAB_UP}") from error
     if answer.is_error:
         raise LabError(f"prometheus: {answer.status_code}: {answer.text[:300]}")
     result: list[dict[str, Any]] = answer.json()["data"]["result"]

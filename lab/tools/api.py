@@ -6,7 +6,7 @@ from typing import TypeAlias
 import httpx
 from pydantic import JsonValue
 
-from embedded.errors import LabError
+from embedded.errors import IS_THE_LAB_UP, LabError
 from services.common.client import trusted_authorities
 
 Document: TypeAlias = dict[str, JsonValue]
@@ -47,7 +47,8 @@ class Api:
             with httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=trusted_authorities()) as client:
                 answer = client.request(method, url, params=params, json=json, headers=self._headers)
         except httpx.HTTPError as error:
-            raise LabError(f"{method} {url}: no answer: {error or type(error).__name__}") from error
+            trouble = f"{method} {url}: no answer: {error or type(error).__name__}"
+            raise LabError(f"{trouble}. {IS_THE_LAB_UP}") from error
         if answer.is_success:
             return answer
         raise LabError(f"{method} {answer.request.url}: {answer.status_code}: {_reason(answer)}")

@@ -10,7 +10,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from embedded.errors import LabError
+from embedded.errors import IS_THE_LAB_UP, LabError
 from lab.tools.api import Document
 from lab.tools.seat import Seat
 from services.common.client import INTERNAL_DOMAIN
@@ -52,7 +52,10 @@ class Names:
         try:
             question = dns.message.make_query(dns.name.from_text(full), record_type)
             answer, _ = dns.query.udp_with_fallback(question, host, port=port, timeout=TIMEOUT_S)
-        except (dns.exception.DNSException, OSError) as error:
+        except (dns.exception.Timeout, OSError) as error:
+            trouble = f"{full}: {host}:{port}: no answer: {error or type(error).__name__}"
+            raise LabError(f"{trouble} {IS_THE_LAB_UP}") from error
+        except dns.exception.DNSException as error:
             raise LabError(f"{full}: {host}:{port}: {error or type(error).__name__}") from error
         return answer
 

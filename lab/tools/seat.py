@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from embedded import ROOT, state
-from embedded.environment import DATABASE_NAME, Settings, role_passwords
+from embedded.environment import DATABASE_NAME, Settings, role_passwords, role_url
 from embedded.errors import LabError
 
 CANDIDATE_FILE = "candidate.json"
@@ -58,10 +57,7 @@ def seat(lab: Settings) -> Seat:
 
     ``LabError`` for settings that are no settings.
     """
-    try:
-        own = CandidateSettings()
-    except ValidationError as error:
-        raise LabError(f"the candidate's settings: {error}") from error
+    own = _settings()
     run, token = own.firedrill_run, own.firedrill_token.get_secret_value()
     if not token:
         run, token = _left_by_start(lab.directory / CANDIDATE_FILE, run=run)
@@ -71,8 +67,19 @@ def seat(lab: Settings) -> Seat:
         actor=own.firedrill_actor,
         urls=_urls(lab),
         dns_server=(lab.host, lab.dns_query_port),
-        database_url=own.candidate_database_url or _database_url(lab),
+        database_url=candidate_database_url(lab),
     )
+
+
+def _settings() -> CandidateSettings:
+    try:
+        return CandidateSettings()
+    except ValidationError as error:
+        wrong = [
+            f"{str(one['loc'][0]).upper()}={one['input']!r}: 1 to 64 visible signs, without blanks"
+            for one in error.errors()
+        ]
+        raise LabError("; ".join(wrong)) from error
 
 
 def _left_by_start(file: Path, *, run: str) -> tuple[str, str]:
@@ -99,9 +106,20 @@ def _urls(lab: Settings) -> dict[str, str]:
     }
 
 
-def _database_url(lab: Settings) -> str:
-    password = quote(role_passwords(lab.user)["candidate"], safe="")
+def candidate_database_url(lab: Settings) -> str:
+    """A libpq URL of the lab's database under the role ``candidate``, the one that was given if one was.
+
+    ``LabError`` for settings that are no settings.
+    """
+    return _settings().candidate_database_url or role_url(
+        server_url(lab), role="candidate", password=role_passwords(lab.user)["candidate"]
+    )
+
+
+def server_url(lab: Settings) -> str:
+    """A libpq URL of the server: of the lab that runs, whatever this shell's ``POSTGRES_PORT`` says."""
+    if lab.external_database:
+        return lab.external_database.replace("postgresql+psycopg2", "postgresql", 1)
     written = state.read(lab.directory)
-    own = next((s.url for s in written.components if s.name == "postgres"), "") if written else ""
-    place = own.partition("://")[2] or f"{lab.host}:{lab.postgres_port}/{DATABASE_NAME}"
-    return f"postgresql://candidate:{password}@{place}"
+    own = [one.url for one in written.components if one.name == "postgres"] if written else []
+    return next(iter(own), f"postgresql://{lab.host}:{lab.postgres_port}/{DATABASE_NAME}")

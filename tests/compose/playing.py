@@ -13,6 +13,9 @@ SOAK_S, HOLD_S = 8, PAGED_WITHIN_S + 5
 PLAYED_BY_THE_EXAM = "payment-dns"
 """On the blind lab."""
 PHASE = "SELECT phase FROM exam.phases ORDER BY started_at DESC LIMIT 1"
+SINCE_THE_FAULT_S = """\
+SELECT extract(epoch FROM clock_timestamp() - started_at) FROM exam.phases
+WHERE phase = 'hold' ORDER BY started_at DESC LIMIT 1"""
 
 
 def is_paged(lab: ComposeLab, *, service: str, severity: str = "critical") -> bool:

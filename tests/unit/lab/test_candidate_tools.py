@@ -11,8 +11,9 @@ from starlette.types import Message, Scope
 
 from embedded.environment import settings
 from embedded.errors import LabError
+from lab.psql import libpq_variables
 from lab.tools.metrics import moment
-from lab.tools.seat import seat
+from lab.tools.seat import candidate_database_url, seat
 from lab.tools.server import TokenAsked, serve_on_http
 from lab.tools.shown import setting_changes
 
@@ -124,6 +125,42 @@ def test_services_elsewhere_are_named_by_the_environment(tmp_path: Path) -> None
 
     assert found.url("payment") == "http://lab.example:8011"
     assert found.url("gateway") == "http://127.0.0.1:8010"
+
+
+def test_psql_and_run_sql_go_to_the_database_that_the_candidate_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://candidate:s%40fe@db.invalid:6543/firedrill?sslmode=require"
+    monkeypatch.setenv("CANDIDATE_DATABASE_URL", url)
+    lab = settings({"LAB_DIR": str(tmp_path)})
+
+    assert seat(lab).database_url == url
+    assert libpq_variables(candidate_database_url(lab)) == {
+        "PGHOST": "db.invalid",
+        "PGPORT": "6543",
+        "PGUSER": "candidate",
+        "PGPASSWORD": "s@fe",
+        "PGDATABASE": "firedrill",
+        "PGSSLMODE": "require",
+    }
+
+
+def test_a_lab_on_another_server_is_asked_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CANDIDATE_DATABASE_URL", raising=False)
+    user = {"LAB_DIR": str(tmp_path), "DATABASE_URL": "postgresql://boss:secret@db.invalid:6543/postgres"}
+
+    found = candidate_database_url(settings(user))
+
+    assert found == "postgresql://candidate:candidate@db.invalid:6543/firedrill"
+
+
+def test_an_actor_with_blanks_is_refused_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIREDRILL_ACTOR", "ana b")
+
+    with pytest.raises(LabError) as refused:
+        seat(settings({"LAB_DIR": str(tmp_path)}))
+
+    assert str(refused.value) == "FIREDRILL_ACTOR='ana b': 1 to 64 visible signs, without blanks"
 
 
 def test_without_a_token_nothing_is_served_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

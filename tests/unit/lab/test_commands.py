@@ -1,6 +1,8 @@
 """The commands as somebody types them: what the documents name exists, and mistakes are one line."""
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +63,7 @@ def test_a_file_that_cannot_be_written_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LAB_DIR", str(tmp_path))
+    monkeypatch.setenv("EXAMINER_TOKEN", "t")
 
     code = _run(monkeypatch, "batch", "--agent", "true", "-o", str(tmp_path / "no" / "lines.jsonl"))
 
@@ -82,6 +85,97 @@ def test_a_scenario_file_that_cannot_be_used_is_said_without_a_traceback(
 
     assert code == 1
     assert capsys.readouterr().err == "slow-search.yaml: title: is missing\n"
+
+
+def test_a_batch_without_the_examiners_token_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_DIR", str(tmp_path))
+    monkeypatch.delenv("EXAMINER_TOKEN", raising=False)
+
+    code = _run(monkeypatch, "batch", "--agent", "true")
+
+    assert (code, list(tmp_path.rglob("*"))) == (1, [])
+    assert "set EXAMINER_TOKEN" in capsys.readouterr().err
+
+
+def test_repeat_refuses_a_name_before_it_plays_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = _run(monkeypatch, "repeat", "payment-dns", "mising-index")
+
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert "there is no scenario 'mising-index'; there are: card-decline, " in said.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ops", "get", "payment"),
+        ("query", "up"),
+        ("dig", "fraud-api"),
+        ("exam", "brief"),
+        ("scenario", "verify", "payment-dns"),
+    ],
+    ids=" ".join,
+)
+def test_without_a_lab_a_command_says_so_in_one_line_with_the_way_out(
+    command: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # An address of this machine at which nothing listens.
+    monkeypatch.setenv("LAB_BIND", "127.86.99.11")
+    monkeypatch.setenv("LAB_DIR", str(tmp_path))
+    monkeypatch.setenv("FIREDRILL_TOKEN", "t")
+    for name in ("EXAM_URL", "EXAM_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    code = _run(monkeypatch, *command)
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said.endswith("Is the lab up? `lab status` says; LAB_BIND is the address of one elsewhere\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        (
+            "SCENARIO",
+            "incident-c",
+            "SCENARIO='incident-c' is no scenario; allowed: cycle, none, card-",
+        ),
+        ("SCENARIO_HOLD_S", "-4", "SCENARIO_HOLD_S='-4': Input should be greater than or equal to 0"),
+    ],
+)
+def test_a_lab_that_could_play_nothing_of_what_it_is_asked_for_does_not_start(
+    name: str, value: str, why: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "LAB_DIR": str(tmp_path / "lab"), name: value}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "embedded"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(why)
+    assert not (tmp_path / "lab").exists()
+
+
+def test_a_report_is_html_or_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.pdf"
+
+    code = _run(monkeypatch, "exam", "report", "-o", str(file))
+
+    assert code == 1
+    assert capsys.readouterr().err == f"{file}: a report is .html or .json\n"
+    assert not file.exists()
 
 
 def test_an_agents_command_with_an_open_quote_is_refused(

@@ -151,6 +151,16 @@ def test_what_no_diagnosis_can_hold_is_refused_with_the_file(written: str, tmp_p
         read_diagnosis(file)
 
 
+def test_a_mistake_in_a_diagnosis_is_one_line_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "diagnosis.yaml"
+    file.write_text("component: dns\nruled_out: [a, b\n")
+
+    with pytest.raises(LabError) as refused:
+        read_diagnosis(file)
+
+    assert str(refused.value) == f"{file}, line 3: expected ',' or ']', but got '<stream end>'"
+
+
 def test_whoever_stops_repeating_leaves_no_run_behind(tmp_path: Path) -> None:
     asked: list[tuple[str, str]] = []
 
