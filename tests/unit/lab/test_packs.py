@@ -1,5 +1,6 @@
 """The exam's packs: as the scenarios have them, complete, and without the answer in the candidate's hands."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -115,6 +116,19 @@ def test_the_check_script_finds_nothing_well_where_it_cannot_ask(tmp_path: Path)
 
     assert asked.returncode == 2, asked.stdout
     assert "needs curl" in asked.stderr
+
+
+def test_the_check_script_judges_no_shop_that_does_not_answer() -> None:
+    script = FOLDER / "examiner/test-endpoints.sh"
+    # Where nothing listens.
+    environment = {**os.environ, "GATEWAY_URL": "http://127.86.99.11:8010"}
+
+    asked = subprocess.run(
+        [script, "payment-dns"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "is the lab up?" in asked.stderr
 
 
 def test_the_check_script_knows_a_request_for_every_route() -> None:
