@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from embedded.claim import Identity
+from embedded.claim import Identity, runner
 from embedded.supervision import Standing
 
 
@@ -37,6 +37,11 @@ def read(directory: Path) -> LabState | None:
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def of_runner(directory: Path) -> LabState | None:
+    """The state of the lab that runs in this folder, not one that has ended and left its state behind."""
+    return read(directory) if runner(directory) else None
 
 
 def _file(directory: Path) -> Path:

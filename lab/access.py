@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from embedded import claim, state
+from embedded import state
 from embedded.environment import DATABASE_NAME, Settings, role_passwords, role_url
 from embedded.postgres import Server
 from scenarios.access import LabAccess, from_environment
@@ -10,8 +10,8 @@ from scenarios.access import LabAccess, from_environment
 
 def of_embedded(lab: Settings) -> LabAccess | None:
     """The lab of this folder, with its database's superuser; ``None`` if it does not run."""
-    written = state.read(lab.directory)
-    if claim.runner(lab.directory) is None or written is None:
+    written = state.of_runner(lab.directory)
+    if written is None:
         return None
     urls = {one.name: one.url for one in written.components if one.url.startswith("http")}
     admin_url = lab.external_database or _own_server(lab, written)

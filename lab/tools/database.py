@@ -1,5 +1,6 @@
 """SQL under the role ``candidate``: what it may, Postgres says."""
 
+from contextlib import closing
 from typing import Annotated
 
 import psycopg2
@@ -28,7 +29,7 @@ class Database:
         The statement, as it is written, can be evidence of kind `query`.
         """
         try:
-            with self._connection() as connection, connection.cursor() as cursor:
+            with closing(self._connection()) as connection, connection.cursor() as cursor:
                 cursor.execute(statement)
                 return _answer(cursor, limit=limit)
         except psycopg2.Error as error:

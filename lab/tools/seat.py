@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from embedded import ROOT, state
 from embedded.environment import DATABASE_NAME, Settings, role_passwords, role_url
 from embedded.errors import LabError
+from embedded.supervision import Standing
 
 CANDIDATE_FILE = "candidate.json"
 """What ``lab exam start`` leaves in LAB_DIR for a candidate on the same machine."""
@@ -96,8 +97,7 @@ def _left_by_start(file: Path, *, run: str) -> tuple[str, str]:
 
 def _urls(lab: Settings) -> dict[str, str]:
     """Where each service is: as the environment says, or of the lab that runs, or at the usual port."""
-    written = state.read(lab.directory)
-    running = {s.name: s.url for s in written.components if s.url.startswith("http")} if written else {}
+    running = {one.name: one.url for one in _running(lab) if one.url.startswith("http")}
     return {
         service.name: lab.user.get(f"{service.variable_prefix}_URL")
         or running.get(service.name)
@@ -120,6 +120,11 @@ def server_url(lab: Settings) -> str:
     """A libpq URL of the server: of the lab that runs, whatever this shell's ``POSTGRES_PORT`` says."""
     if lab.external_database:
         return lab.external_database.replace("postgresql+psycopg2", "postgresql", 1)
-    written = state.read(lab.directory)
-    own = [one.url for one in written.components if one.name == "postgres"] if written else []
+    own = [one.url for one in _running(lab) if one.name == "postgres"]
     return next(iter(own), f"postgresql://{lab.host}:{lab.postgres_port}/{DATABASE_NAME}")
+
+
+def _running(lab: Settings) -> tuple[Standing, ...]:
+    """The parts of the lab of this folder, if it runs: one that has ended leaves its last state behind."""
+    running = state.of_runner(lab.directory)
+    return running.components if running else ()

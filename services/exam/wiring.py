@@ -1,11 +1,12 @@
 """The exam's parts, put together once."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 from sqlalchemy import func, select
@@ -16,7 +17,7 @@ from scenarios.admin import Client
 from scenarios.model import Scenario, load_all
 from scenarios.oracle import all_routes
 from scenarios.probes import Probes
-from services.common.catalog import SERVICES
+from services.common.catalog import POSTGRES_PORT
 from services.common.database import Database
 from services.common.errors import Conflict
 from services.exam.candidate import Desk
@@ -93,7 +94,7 @@ def wire(settings: ExamSettings, database: Database, runs: Runs) -> Parts:
     words = {"mechanisms": vocabulary.MECHANISMS, "triggers": vocabulary.TRIGGERS}
     return Parts(
         office=Office(runs, scenarios, settings=settings, compiler=compiler, closing=closing),
-        desk=Desk(runs, scenarios, rubric=rules, places=_places(lab), vocabulary=words),
+        desk=Desk(runs, scenarios, rubric=rules, places=places(lab), vocabulary=words),
         conductor=Conductor(
             runs,
             scenarios,
@@ -118,20 +119,29 @@ class _Known(dict[str, Scenario]):
         raise Conflict("the file of this run's scenario is gone: put it back and start the exam again")
 
 
-def _places(lab: LabAccess) -> Mapping[str, str]:
-    """Where the candidate finds everything."""
-    found = {name: _seen_from_outside(name, url) for name, url in lab.urls.items()}
-    where = urlsplit(lab.reader_url or "")
-    host = "127.0.0.1" if where.hostname == "postgres" else where.hostname
-    return {**found, "database": f"postgresql://candidate@{host}:{where.port or 5432}{where.path}"}
+def places(lab: LabAccess, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Where the candidate finds everything: a URL by name, and the database's.
+
+    Between containers a service's host is its name. From outside it is a port of the machine, which compose
+    publishes on the address ``PUBLISHED_ON``, and ``<PREFIX>_PORT`` moves.
+    """
+
+    def outside(name: str, url: SplitResult, *, default_port: int) -> str:
+        if url.hostname != name:
+            return f"{url.hostname}:{url.port or default_port}"
+        variable = f"{name.upper().replace('-', '_')}_PORT"
+        return f"{_dialled(environ.get('PUBLISHED_ON'))}:{environ.get(variable) or url.port or default_port}"
+
+    urls = {name: urlsplit(url) for name, url in lab.urls.items()}
+    found = {name: f"http://{outside(name, url, default_port=80)}" for name, url in urls.items()}
+    database = urlsplit(lab.reader_url or "")
+    where = outside("postgres", database, default_port=POSTGRES_PORT)
+    return {**found, "database": f"postgresql://candidate@{where}{database.path}"}
 
 
-def _seen_from_outside(name: str, url: str) -> str:
-    """Between containers a service's host is its name; from outside it is a port of the machine."""
-    ports = {service.name: service.port for service in SERVICES}
-    return (
-        f"http://127.0.0.1:{ports.get(name, urlsplit(url).port)}" if urlsplit(url).hostname == name else url
-    )
+def _dialled(address: str | None) -> str:
+    """Whoever listens on every address is found on this machine's own."""
+    return "127.0.0.1" if address in (None, "", "0.0.0.0") else address
 
 
 def _now(database: Database) -> datetime:

@@ -95,6 +95,26 @@ def test_sql_runs_as_the_candidate_and_gives_so_many_rows(candidate: Seat) -> No
     assert answer["is_cut"]
 
 
+def test_an_index_is_made_without_locking_the_table(candidate: Seat) -> None:
+    by_name = "CREATE INDEX CONCURRENTLY by_key ON profile.users (profile.lookup_key(email))"
+
+    made = Database(candidate).run_sql(by_name)
+
+    found = Database(candidate).run_sql("SELECT indexname FROM pg_indexes WHERE indexname = 'by_key'")
+    assert made["status"] == "CREATE INDEX"
+    assert found["rows"] == [["by_key"]]
+
+
+def test_no_connection_is_left_open_behind_a_statement(candidate: Seat) -> None:
+    mine = (
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'candidate' AND datname = current_database()"
+    )
+
+    counts = [Database(candidate).run_sql(mine)["rows"] for _ in range(3)]
+
+    assert counts == [[[1]]] * 3
+
+
 def test_sql_that_the_candidate_may_not_run_says_why(candidate: Seat) -> None:
     with pytest.raises(LabError, match=r"permission denied|candidate"):
         Database(candidate).run_sql("DELETE FROM payment.transactions")

@@ -1,6 +1,5 @@
 """The moments that every chart shows: fault, page, acknowledgement, mitigation, recovery."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,14 +7,12 @@ from datetime import datetime
 from scenarios.model import NO_FAULT, Scenario
 from services.exam.grading.clock import RunClock
 from services.exam.grading.facts import is_person
+from services.exam.grading.harm import changes_something
 from services.exam.grading.score import Score
 from services.exam.journal import Event, EventKind, Journal
 
-CHANGES: tuple[EventKind, ...] = ("setting.changed", "record.changed", "service.restarted")
-_CHANGING_SQL = re.compile(
-    r"^\s*(create|drop|alter|reindex|vacuum|analyze)\b|\bpg_(terminate|cancel)_backend\b", re.IGNORECASE
-)
-"""Of statements the ones that a person on call may mend with; all others only look."""
+CHANGES: tuple[EventKind, ...] = ("setting.changed", "record.changed", "service.restarted", "sql.run")
+"""What a person on call mends with. Of statements not all: most only look."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,4 @@ def _mitigated_at(events: Iterable[Event], recovered_at: datetime | None) -> dat
 
 
 def _is_change(event: Event) -> bool:
-    if event.kind == "sql.run":
-        return _CHANGING_SQL.search(str(event.detail["statement"])) is not None
-    return event.kind in CHANGES and is_person(event.actor)
+    return event.kind in CHANGES and is_person(event.actor) and changes_something(event)

@@ -9,8 +9,11 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Scope
 
+from embedded import state
+from embedded.claim import Identity
 from embedded.environment import settings
 from embedded.errors import LabError
+from embedded.supervision import Standing
 from lab.psql import libpq_variables
 from lab.tools.metrics import moment
 from lab.tools.seat import candidate_database_url, seat
@@ -152,6 +155,23 @@ def test_a_lab_on_another_server_is_asked_there(tmp_path: Path, monkeypatch: pyt
     found = candidate_database_url(settings(user))
 
     assert found == "postgresql://candidate:candidate@db.invalid:6543/firedrill"
+
+
+def test_a_lab_that_has_ended_is_not_taken_for_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CANDIDATE_DATABASE_URL", raising=False)
+    left = [
+        Standing("payment", "http://127.0.0.1:8011"),
+        Standing("postgres", "postgresql://127.0.0.1:5432/x"),
+    ]
+    state.write(tmp_path, supervisor=Identity.own(), components=left)
+    user = {"LAB_DIR": str(tmp_path), "PAYMENT_PORT": "18011", "POSTGRES_PORT": "15432"}
+
+    found = seat(settings(user))
+
+    assert found.url("payment") == "http://127.0.0.1:18011"
+    assert found.database_url == "postgresql://candidate:candidate@127.0.0.1:15432/firedrill"
 
 
 def test_an_actor_with_blanks_is_refused_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,9 +129,19 @@ def test_the_marks_are_fault_page_acknowledgement_mitigation_and_recovery() -> N
     ]
 
 
-def test_who_only_looks_has_not_mitigated() -> None:
-    look = event(170, "sql.run", statement="SELECT count(*) FROM payment.transactions", error=None)
-    mend = event(169, "sql.run", statement="SELECT pg_terminate_backend(42)", error=None)
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("SELECT count(*) FROM payment.transactions", None),
+        ("SELECT query FROM pg_stat_activity WHERE query LIKE '%pg_terminate_backend%'", None),
+        ("CREATE INDEX by_key ON profile.nothing (id)", 'relation "profile.nothing" does not exist'),
+    ],
+)
+def test_who_only_looks_or_fails_has_not_mitigated(statement: str, error: str | None) -> None:
+    look = event(170, "sql.run", statement=statement, error=error, code="42P01" if error else None)
+    mend = event(
+        169, "sql.run", statement="-- ends it\nSELECT pg_terminate_backend(42)", error=None, code=None
+    )
     run = perfect(DNS, more=[mend, look])
 
     assert ("mitigation", after(169)) in [(mark.name, mark.at) for mark in marks(DNS, run, graded(DNS, run))]
