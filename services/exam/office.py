@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from scenarios.model import Scenario
 from services.common.database import driver_url
-from services.common.errors import Conflict, Unprocessable
+from services.common.errors import Conflict, Unavailable, Unprocessable
 from services.exam.closing import Closing
 from services.exam.compiling import Compiler
 from services.exam.schemas import RANDOM, CreatedRun, NewRun, Run, RunPage, Timeline
@@ -22,6 +22,8 @@ from services.exam.tokens import hash_of, new_token
 _ROLES = ("examiner", "shop", "platform", "postgres")
 """Who reads the truth or writes what a run is graded by. In ``.env.example`` the password is the name."""
 _LOGIN_TIMEOUT_S = 2
+_WRONG_PASSWORD = ("authentication failed", "pg_hba.conf", "is not permitted to log in")
+"""What Postgres says to whom it lets in with no such password; libpq gives no SQLSTATE of a log-in."""
 
 
 class Office:
@@ -129,7 +131,10 @@ def _shown(row: RunRow) -> Run:
 
 
 def _is_known(role: str, *, database_url: str) -> bool:
-    """Whether the role's password is its name: of our own by the URL, of others by a log-in."""
+    """Whether the role's password is its name: of our own by the URL, of others by a log-in.
+
+    Raises ``Unavailable`` where the server does not say: a full one refuses the right password, too.
+    """
     own = driver_url(database_url)
     if role == own.username:
         return own.password == role
@@ -137,6 +142,8 @@ def _is_known(role: str, *, database_url: str) -> bool:
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _LOGIN_TIMEOUT_S})
     try:
         engine.connect().close()
-    except OperationalError:
+    except OperationalError as error:
+        if not any(words in str(error.orig) for words in _WRONG_PASSWORD):
+            raise Unavailable(f"whether everybody knows {role}'s password: {error.orig}") from error
         return False
     return True

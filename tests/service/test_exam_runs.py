@@ -317,6 +317,23 @@ def test_a_blind_run_needs_more_than_an_examiner_whose_password_nobody_knows(
     assert f"the database password of {known}, and" in refused.json()["detail"]
 
 
+def test_a_blind_run_does_not_start_where_nobody_can_say_whether_a_password_is_known(
+    shop: Shop, lab_database: LabDatabase
+) -> None:
+    url = lab_database.url("examiner").replace("examiner:examiner@", "examiner:of-the-lab@")
+    own = dict.fromkeys(("examiner", "shop"), "of-the-lab")
+    with passwords(lab_database, own), closing(lab_database.connect("postgres")) as session:
+        # With the right password as with a wrong one the server has no room.
+        session.cursor().execute("ALTER ROLE platform CONNECTION LIMIT 0")
+        try:
+            refused = blind_exam(shop, DATABASE_URL=url).create("quiet-night", open=False).steer("start")
+        finally:
+            session.cursor().execute("ALTER ROLE platform CONNECTION LIMIT -1")
+
+    assert refused.status_code == 503
+    assert "whether everybody knows platform's password" in refused.json()["detail"]
+
+
 def test_a_blind_run_starts_where_every_password_is_the_labs_own(
     shop: Shop, lab_database: LabDatabase
 ) -> None:
