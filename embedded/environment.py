@@ -13,6 +13,7 @@ import database
 from embedded import ROOT
 from embedded.errors import LabError
 from services.common.catalog import (
+    DATABASE_NAME,
     DNS_QUERY_PORT,
     POSTGRES_PORT,
     PROMETHEUS,
@@ -21,7 +22,6 @@ from services.common.catalog import (
     Service,
 )
 
-DATABASE_NAME = "firedrill"
 EXAMINER_TOKEN_FILE = "examiner.token"  # noqa: S105 (the name of a file)
 """Where in ``LAB_DIR`` the examiner's token is; only the lab's own account may read it."""
 TELEMETRY = "telemetry"
@@ -111,12 +111,17 @@ def role_passwords(user: Mapping[str, str]) -> dict[str, str]:
     return {role: given[role] or made[role] for role in database.ROLES}
 
 
-def role_url(admin_url: str, *, role: str, password: str, name: str = DATABASE_NAME) -> str:
-    """``admin_url`` for another role and the database ``name``; host, port and options stay."""
+def role_url(admin_url: str, *, role: str, password: str) -> str:
+    """``admin_url`` for another role and the lab's own database; host, port and options stay."""
     parts = urlsplit(admin_url)
     place = parts.netloc.rpartition("@")[2]
     netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{place}"
-    return urlunsplit(parts._replace(netloc=netloc, path=f"/{quote(name, safe='')}"))
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{DATABASE_NAME}"))
+
+
+def lab_database_url(admin_url: str) -> str:
+    """The superuser's URL of the lab's own database on the server of ``admin_url``; options stay."""
+    return urlunsplit(urlsplit(admin_url)._replace(path=f"/{DATABASE_NAME}"))
 
 
 def shop_environment(lab: Settings, *, database_url: str) -> dict[str, str]:

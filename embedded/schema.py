@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import sql
 
 import database
-from embedded.environment import DATABASE_NAME
+from services.common.catalog import DATABASE_NAME
 
 
 def prepare(admin_url: str, lab_url: str, passwords: Mapping[str, str]) -> None:

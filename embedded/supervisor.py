@@ -23,10 +23,10 @@ from embedded import health, logs, ports, state
 from embedded.claim import Identity, claimed, clear_leftovers
 from embedded.display import Display
 from embedded.environment import (
-    DATABASE_NAME,
     EXAMINER_TOKEN_FILE,
     Settings,
     exam_environment,
+    lab_database_url,
     preparation_environment,
     role_passwords,
     role_url,
@@ -40,7 +40,7 @@ from embedded.postgres import STOP_SIGNAL, Server, write_private
 from embedded.processes import ForkServer, Running, start_program
 from embedded.supervision import Component, Standing, Supervised
 from embedded.warm_up import PRELOAD
-from services.common.catalog import EXAM, Service
+from services.common.catalog import DATABASE_NAME, EXAM, Service
 
 _SCHEDULE_GRACE_S = 1.0
 _SERVICE_GRACE_S = 0.5
@@ -216,7 +216,10 @@ class _Lab:
     async def _prepare_database(self) -> None:
         log = self._lab.log("database")
         environment = preparation_environment(
-            self._lab, admin_url=self._admin_url, lab_url=self._lab_admin_url(), passwords=self._passwords
+            self._lab,
+            admin_url=self._admin_url,
+            lab_url=lab_database_url(self._admin_url),
+            passwords=self._passwords,
         )
         running = await start_program(
             self._plan.prepare_database, guard=self._guard, log=log, environment=environment
@@ -397,10 +400,6 @@ class _Lab:
 
     def _role_url(self, role: str) -> str:
         return role_url(self._admin_url, role=role, password=self._passwords[role])
-
-    def _lab_admin_url(self) -> str:
-        plain, _, query = self._admin_url.partition("?")
-        return f"{plain.rpartition('/')[0]}/{DATABASE_NAME}{f'?{query}' if query else ''}"
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began_s

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from embedded import state
-from embedded.environment import DATABASE_NAME, Settings, role_passwords, role_url
+from embedded.environment import Settings, lab_database_url, role_passwords, role_url
 from embedded.postgres import Server
 from scenarios.access import LabAccess, from_environment
 
@@ -15,15 +15,13 @@ def of_embedded(lab: Settings) -> LabAccess | None:
         return None
     urls = {one.name: one.url for one in written.components if one.url.startswith("http")}
     admin_url = lab.external_database or _own_server(lab, written)
-    superuser_url = _of_lab_database(admin_url)
+    superuser_url = lab_database_url(admin_url)
     return replace(
         from_environment(lab.user),
         urls={**from_environment(lab.user).urls, **urls},
         reader_url=superuser_url,
         superuser_url=superuser_url,
-        candidate_url=role_url(
-            admin_url, role="candidate", password=role_passwords(lab.user)["candidate"], name=DATABASE_NAME
-        ),
+        candidate_url=role_url(admin_url, role="candidate", password=role_passwords(lab.user)["candidate"]),
         fraud_address=lab.host,
         pids={one.name: one.pid for one in written.components if one.pid},
     )
@@ -45,12 +43,6 @@ def of_compose(lab: Settings) -> LabAccess:
         superuser_url=url("postgres", superuser) if superuser else None,
         candidate_url=url("candidate", user.get("CANDIDATE_DB_PASSWORD") or "candidate"),
     )
-
-
-def _of_lab_database(admin_url: str) -> str:
-    """The superuser's URL of the lab's own database."""
-    plain, _, query = admin_url.partition("?")
-    return f"{plain.rpartition('/')[0]}/{DATABASE_NAME}{f'?{query}' if query else ''}"
 
 
 def _own_server(lab: Settings, written: state.LabState) -> str:

@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from embedded.environment import DATABASE_NAME, Settings
+from embedded.environment import Settings
 from embedded.errors import LabError
 from embedded.postgres import Server, wheel_binaries
 from lab.tools.seat import candidate_database_url, server_url
+from services.common.catalog import DATABASE_NAME
 
 
 def exec_psql(lab: Settings, arguments: Sequence[str], *, admin: bool) -> None:

@@ -16,6 +16,7 @@ from scenarios.admin import Client, ServiceAdmin
 from scenarios.model import MODES
 from services.common.addresses import own_url
 from services.common.catalog import (
+    DATABASE_NAME,
     POSTGRES_PORT,
     PROMETHEUS,
     SERVICES,
@@ -144,7 +145,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> LabAccess:
     place = (
         _place(database_url) if database_url else f"127.0.0.1:{environ.get('POSTGRES_PORT') or POSTGRES_PORT}"
     )
-    name = urlsplit(database_url).path.lstrip("/") if database_url else "firedrill"
+    name = urlsplit(database_url).path.lstrip("/") if database_url else DATABASE_NAME
     return LabAccess(
         urls=urls,
         admin_token=environ.get("LAB_ADMIN_TOKEN") or None,

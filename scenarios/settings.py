@@ -19,7 +19,7 @@ BaseUrl = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
 
 def _local_url(name: str) -> str:
-    return f"http://127.0.0.1:{catalog.service(name).port}"
+    return catalog.service(name).local_url
 
 
 class ScheduleSettings(BaseSettings):

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from embedded import ROOT
-from services.common.catalog import PROMETHEUS_PORT
+from services.common.catalog import PROMETHEUS, service
 
 RULES = ROOT / "monitoring" / "prometheus" / "rules"
 
@@ -16,9 +16,9 @@ class MonitoringSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
-    alert_ingestion_url: str = "http://127.0.0.1:8001"
+    alert_ingestion_url: str = service("alert-ingestion").local_url
     """Where alerts are posted, under ``/api/v1/webhooks/alertmanager``."""
-    prometheus_url: str = f"http://127.0.0.1:{PROMETHEUS_PORT}"
+    prometheus_url: str = PROMETHEUS.local_url
     """Where this monitoring is found itself: the base of the links in its alerts."""
     prometheus_rules: Path = RULES
     lab_dir: Path | None = None

@@ -9,9 +9,10 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from embedded import ROOT, state
-from embedded.environment import DATABASE_NAME, Settings, role_passwords, role_url
+from embedded.environment import Settings, role_passwords, role_url
 from embedded.errors import LabError
 from embedded.supervision import Standing
+from services.common.catalog import DATABASE_NAME
 
 CANDIDATE_FILE = "candidate.json"
 """What ``lab exam start`` leaves in LAB_DIR for a candidate on the same machine."""

@@ -22,11 +22,11 @@ def seconds(text: object) -> object:
 class AlertSettings(ServiceSettings):
     """What is correlated, and how much is taken at once."""
 
-    database_url: str = "postgresql://platform@127.0.0.1:5432/firedrill"
+    database_url: str = service("alert-ingestion").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("ALERT_INGESTION"))
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     """A webhook carries a whole group of alerts."""
-    incident_management_url: str = f"http://127.0.0.1:{service('incident-management').port}"
+    incident_management_url: str = service("incident-management").local_url
     correlation_window: Annotated[float, BeforeValidator(seconds), Field(gt=0)] = 300.0
     """Seconds for which an incident takes in alerts of its service and severity: ``300``, ``5m``."""
     max_in_flight: int = Field(default=1000, ge=1)

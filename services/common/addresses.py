@@ -19,5 +19,5 @@ def own_url(service: Service, environ: Mapping[str, str]) -> str:
     url = environ.get(f"{prefix}_DIRECT_URL") or environ.get(f"{prefix}_URL") or own_port
     parts = urlsplit(url)
     if (parts.hostname or "").endswith(f".{INTERNAL_DOMAIN}"):
-        return f"http://127.0.0.1:{parts.port or service.port}"
+        return f"http://127.0.0.1:{parts.port}" if parts.port else service.local_url
     return url.rstrip("/")

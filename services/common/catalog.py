@@ -7,6 +7,9 @@ the scrape configuration and the docs are held to it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+DATABASE_NAME = "firedrill"
+POSTGRES_PORT = 5432
+
 
 @dataclass(frozen=True)
 class Service:
@@ -37,6 +40,16 @@ class Service:
     def port_variable(self) -> str:
         """The variable that moves its HTTP port, for instance ``GATEWAY_PORT``."""
         return f"{self.variable_prefix}_PORT"
+
+    @property
+    def local_url(self) -> str:
+        """Its base URL on this machine, at its usual port."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def local_database_url(self) -> str:
+        """Postgres on this machine, at its usual port, under the service's role and without a password."""
+        return f"postgresql://{self.role}@127.0.0.1:{POSTGRES_PORT}/{DATABASE_NAME}"
 
     @property
     def app(self) -> str:
@@ -76,8 +89,6 @@ BASELINE_RELEASE = "7d3a9e1"
 """The commit that healthy services are built from; one of ``fixtures/recent_commits.json``."""
 
 DNS_QUERY_PORT = 5300
-POSTGRES_PORT = 5432
-PROMETHEUS_PORT = PROMETHEUS.port
 TRAFFIC_GENERATOR = "traffic-generator"
 """The load: Locust, and no service of ours."""
 TRAFFIC_GENERATOR_PORT = 8089

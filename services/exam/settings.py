@@ -4,22 +4,22 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
-from services.common.catalog import PROMETHEUS_PORT, service
+from services.common.catalog import PROMETHEUS, service
 from services.common.settings import ServiceSettings, mode_alias
 
 
 class ExamSettings(ServiceSettings):
     """Who may examine, where the lab's parts are that a journal is made of, and how closely it looks."""
 
-    database_url: str = "postgresql://examiner@127.0.0.1:5432/firedrill"
+    database_url: str = service("exam").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("EXAM"))
     max_body_bytes: int = Field(default=256 * 1024, gt=0)
     """A diagnosis with its queries is bigger than other requests."""
     examiner_token: SecretStr | None = None
     """Bearer token of the examiner's routes, which are closed without one."""
-    incident_management_url: str = f"http://127.0.0.1:{service('incident-management').port}"
-    telemetry_url: str = f"http://127.0.0.1:{service('telemetry').port}"
-    prometheus_url: str = f"http://127.0.0.1:{PROMETHEUS_PORT}"
+    incident_management_url: str = service("incident-management").local_url
+    telemetry_url: str = service("telemetry").local_url
+    prometheus_url: str = PROMETHEUS.local_url
     lab_dir: Path = Path(".lab")
     """Reports go into its folder ``reports``."""
     exam_tick_s: float = Field(default=0.5, gt=0, le=10)

@@ -10,8 +10,8 @@ from services.common.settings import ServiceSettings
 class GatewaySettings(ServiceSettings):
     """Where the services behind the gateway are."""
 
-    profile_url: str = f"http://127.0.0.1:{service('profile').port}"
-    payment_url: str = f"http://127.0.0.1:{service('payment').port}"
+    profile_url: str = service("profile").local_url
+    payment_url: str = service("payment").local_url
     failure_mode: str = Field(default="none", validation_alias="GATEWAY_FAILURE_MODE")
 
 

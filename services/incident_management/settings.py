@@ -11,12 +11,12 @@ from services.common.settings import ServiceSettings, mode_alias
 class IncidentSettings(ServiceSettings):
     """Where on-call and notification are, and how a page is sent."""
 
-    database_url: str = "postgresql://platform@127.0.0.1:5432/firedrill"
+    database_url: str = service("incident-management").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("INCIDENT_MANAGEMENT"))
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     """A batch of incidents is bigger than other requests."""
-    oncall_service_url: str = f"http://127.0.0.1:{service('oncall-service').port}"
-    notification_service_url: str = f"http://127.0.0.1:{service('notification-service').port}"
+    oncall_service_url: str = service("oncall-service").local_url
+    notification_service_url: str = service("notification-service").local_url
     page_channel: Literal["console", "email", "webhook", "chat"] = "console"
     """The channel that pages go to: one of notification's, which would refuse every page for another."""
     page_anyway_after_s: float = Field(default=10.0, ge=0)

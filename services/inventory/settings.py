@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.common.catalog import service
 from services.common.ops import OperatorModel
 from services.common.settings import ServiceSettings, mode_alias
 
@@ -11,7 +12,7 @@ from services.common.settings import ServiceSettings, mode_alias
 class InventorySettings(ServiceSettings):
     """The inventory service needs Postgres: it works with row locks."""
 
-    database_url: str = "postgresql://shop@127.0.0.1:5432/firedrill"
+    database_url: str = service("inventory").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("INVENTORY"))
 
 

@@ -3,13 +3,14 @@
 import httpx
 from pydantic import Field, SecretStr, field_validator
 
+from services.common.catalog import service
 from services.common.settings import ServiceSettings, mode_alias
 
 
 class NotificationSettings(ServiceSettings):
     """Where pages go, and how patiently."""
 
-    database_url: str = "postgresql://platform@127.0.0.1:5432/firedrill"
+    database_url: str = service("notification-service").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("NOTIFICATION_SERVICE"))
     notify_urls: SecretStr = SecretStr("")
     """Apprise URLs, apart by white space: ``mailto(s)://`` serves the channel email, all others chat."""

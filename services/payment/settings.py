@@ -17,9 +17,9 @@ CardRange = Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["424242"])]
 class PaymentSettings(ServiceSettings):
     """Where the payment service's dependencies are."""
 
-    database_url: str = "postgresql://shop@127.0.0.1:5432/firedrill"
+    database_url: str = service("payment").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("PAYMENT"))
-    inventory_url: str = f"http://127.0.0.1:{service('inventory').port}"
+    inventory_url: str = service("inventory").local_url
     fraud_url: str = f"http://fraud-api.internal.corp:{service('fraud').port}"
     dns_server: str = f"127.0.0.1:{DNS_QUERY_PORT}"
 

@@ -17,7 +17,7 @@ TIMEOUT_S = 30.0
 
 def main() -> None:
     """Send the requests and print status codes and latencies; exit code 1 if nothing answered."""
-    default_url = os.environ.get("PROFILE_URL", f"http://127.0.0.1:{service('profile').port}")
+    default_url = os.environ.get("PROFILE_URL", service("profile").local_url)
     parser = argparse.ArgumentParser(description="Requests at the profile endpoint, with a summary.")
     parser.add_argument("--url", default=default_url, help="base URL of the service (%(default)s)")
     parser.add_argument("--requests", type=int, default=50, help="how many (%(default)s)")

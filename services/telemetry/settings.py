@@ -12,9 +12,9 @@ from services.common.settings import ServiceSettings, mode_alias
 class TelemetrySettings(ServiceSettings):
     """How much is kept, and how much is taken at once."""
 
-    database_url: str = "postgresql://platform@127.0.0.1:5432/firedrill"
+    database_url: str = service("telemetry").local_database_url
     failure_mode: str = Field(default="none", validation_alias=mode_alias("TELEMETRY"))
-    telemetry_url: str = f"http://127.0.0.1:{service('telemetry').port}"
+    telemetry_url: str = service("telemetry").local_url
     """Where services find this one; what they would ship to it, it does not ship itself."""
     telemetry_max_age: float = Field(default=6 * 3600, gt=0)
     """Seconds after which what was received is removed."""

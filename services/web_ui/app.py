@@ -54,9 +54,9 @@ def create_app() -> FastAPI:
 
 def _add_pages(settings: WebUiSettings, services: dict[str, Backend], prometheus: Prometheus) -> None:
     theme.add_assets()
-    known = Incidents(Backend("incident-management", settings.incident_management_url, console=NAME))
+    known = Incidents(services["incident-management"])
     incidents.add_page(known)
-    telemetry = Telemetry(Backend("telemetry", settings.telemetry_url, console=NAME))
+    telemetry = Telemetry(services["telemetry"])
     incident.add_page(
         known,
         telemetry,
@@ -69,7 +69,7 @@ def _add_pages(settings: WebUiSettings, services: dict[str, Backend], prometheus
     logs.add_page(telemetry)
     errors.add_page(telemetry)
     error.add_page(telemetry)
-    duty = Duty(Backend("oncall-service", settings.oncall_service_url, console=NAME))
+    duty = Duty(services["oncall-service"])
     on_call.add_page(duty, Latest(duty.rota, every_s=ROTA_EVERY_S))
     own_lab = Lab({**services, "prometheus": prometheus})
     lab.add_page(

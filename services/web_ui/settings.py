@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from services.common.addresses import own_url
-from services.common.catalog import PROMETHEUS_PORT, SERVICES
+from services.common.catalog import PROMETHEUS, SERVICES
 from services.common.settings import ServiceSettings
 
 
 class WebUiSettings(ServiceSettings):
-    """The backends' base URLs. The services that the Lab page lists are read by ``addresses``."""
+    """The console's own. Where the services are is read by ``addresses``."""
 
-    incident_management_url: str = "http://127.0.0.1:8002"
-    oncall_service_url: str = "http://127.0.0.1:8003"
-    telemetry_url: str = "http://127.0.0.1:8006"
-    prometheus_url: str = f"http://127.0.0.1:{PROMETHEUS_PORT}"
+    prometheus_url: str = PROMETHEUS.local_url
     prometheus_public_url: str = ""
     """Where the reader's browser finds Prometheus, if not at ``prometheus_url``."""
     failure_mode: str = Field(default="none", validation_alias="WEB_UI_FAILURE_MODE")
