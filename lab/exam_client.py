@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import yaml
 from embedded.environment import EXAMINER_TOKEN_FILE, Settings, settings, user_environment
 from embedded.errors import IS_THE_LAB_UP, LabError
 from embedded.postgres import write_private
+from lab.tools.seat import CANDIDATE_FILE, left_by_start
 from services.common.catalog import EXAM
 
-CANDIDATE_FILE = "candidate.json"
 TIMEOUT_S = 60.0
 AWAY_AT_MOST_S = 60.0
 """For so long a restart of the exam, or of its database, is waited for."""
@@ -155,23 +155,12 @@ def candidate() -> ExamClient:
     lab = settings(user)
     token = user.get("FIREDRILL_TOKEN")
     # With a token of their own the candidate may be somebody who must not read the examiner's files.
-    kept = {} if token else _kept_for_candidate(lab.directory / CANDIDATE_FILE, user)
-    token = token or kept.get("token")
+    left = None if token else left_by_start(lab.directory, run=user.get("FIREDRILL_RUN") or "")
+    if left is not None:
+        return ExamClient(lab, url=user.get("EXAM_URL") or left.exam_url or lab.url(EXAM), token=left.token)
     if not token:
         raise LabError("no run is known: set FIREDRILL_RUN and FIREDRILL_TOKEN as the examiner gave them")
-    return ExamClient(lab, url=user.get("EXAM_URL") or kept.get("url") or lab.url(EXAM), token=token)
-
-
-def _kept_for_candidate(file: Path, user: Mapping[str, str]) -> dict[str, str]:
-    """What ``lab exam start`` left here; nothing if it is about another run than ``FIREDRILL_RUN``."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        kept = {name: str(found[name]) for name in ("run", "token", "url")}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{file} cannot be read: {error}. Set FIREDRILL_TOKEN instead") from error
-    return kept if user.get("FIREDRILL_RUN") in (None, "", kept["run"]) else {}
+    return ExamClient(lab, url=user.get("EXAM_URL") or lab.url(EXAM), token=token)
 
 
 def read_diagnosis(file: Path) -> Any:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from embedded import ROOT
 from lab.scenario import known_scenarios
 from scenarios.model import Scenario, Step
+from scenarios.oracle import all_routes
 from scenarios.steps import FRAUD
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
 from services.common.catalog import DEPENDS_ON, service
@@ -41,13 +42,11 @@ def rendered() -> dict[str, str]:
         keep_trailing_newline=True,
     )
     scenarios = list(known_scenarios().values())
-    routes = {route for one in scenarios for route in (*one.truth.affected, *one.truth.not_affected)}
     facts = {
         "generated": f"<!-- {GENERATED} -->",
         "generated_yaml": f"# {GENERATED}",
         "scenarios": scenarios,
-        "all_routes": sorted(routes),
-        "routes": sorted(routes),
+        "all_routes": all_routes(scenarios),
         "rubric": rubric.load(),
         "total": rubric.TOTAL,
         "components": COMPONENTS,

@@ -13,7 +13,6 @@ import psycopg2
 from psycopg2 import extensions
 
 from scenarios.admin import Client, ServiceAdmin
-from scenarios.model import MODES
 from services.common.addresses import own_url
 from services.common.catalog import (
     DATABASE_NAME,
@@ -26,7 +25,6 @@ from services.common.catalog import (
 
 ADMINISTERED = ("dns", "fraud", "inventory", "profile", "payment", "gateway")
 """The shop, in the order in which it is put back: those that others call come first."""
-BREAKABLE = tuple(MODES)
 TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 10_000

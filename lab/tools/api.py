@@ -30,10 +30,6 @@ class Api:
         given = {name: _written(value) for name, value in params.items() if value is not None}
         return self._document(self._ask("GET", path, params=given))
 
-    def get_text(self, path: str) -> str:
-        """``GET`` of what is no JSON."""
-        return self._ask("GET", path).text
-
     def send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Document:
         """``POST``, ``PATCH`` or ``PUT`` with a JSON body."""
         return self._document(self._ask(method, path, json=body))

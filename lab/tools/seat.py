@@ -61,8 +61,10 @@ def seat(lab: Settings) -> Seat:
     """
     own = _settings()
     run, token = own.firedrill_run, own.firedrill_token.get_secret_value()
-    if not token:
-        run, token = _left_by_start(lab.directory / CANDIDATE_FILE, run=run)
+    # With a token of their own the candidate may be somebody who must not read the examiner's files.
+    left = None if token else left_by_start(lab.directory, run=run)
+    if left is not None:
+        run, token = left.run, left.token
     return Seat(
         run=run,
         token=token,
@@ -84,16 +86,26 @@ def _settings() -> CandidateSettings:
         raise LabError("; ".join(wrong)) from error
 
 
-def _left_by_start(file: Path, *, run: str) -> tuple[str, str]:
-    """Run and token as the examiner's command on this machine left them, unless it is about another run."""
+@dataclass(frozen=True)
+class Left:
+    """What ``lab exam start`` left for a candidate on the same machine."""
+
+    run: str
+    token: str
+    exam_url: str
+
+
+def left_by_start(directory: Path, *, run: str = "") -> Left | None:
+    """What was left in LAB_DIR, unless it is about another run. ``LabError`` if it cannot be read."""
+    file = directory / CANDIDATE_FILE
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        left, token = str(found["run"]), str(found["token"])
+        left = Left(str(found["run"]), str(found["token"]), str(found["url"]))
     except FileNotFoundError:
-        return run, ""
+        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{file} cannot be read: {error}") from error
-    return (left, token) if run in ("", left) else (run, "")
+        raise LabError(f"{file} cannot be read: {error}. Set FIREDRILL_TOKEN instead") from error
+    return left if run in ("", left.run) else None
 
 
 def _urls(lab: Settings) -> dict[str, str]:

@@ -14,7 +14,8 @@ stored = Counter(
 )
 refused = Counter(
     "telemetry_refused_total",
-    "Requests refused: busy (429), malformed (400, 422), too_big (413), database (503); span: a single one.",
+    "Requests refused: busy (429), malformed (400, 422), slow (408), too_big (413), database (503), other;"
+    " span: a single one.",
     ["reason"],
 )
 removed = Counter("telemetry_removed_total", "Rows that retention removed.", ["table"])

@@ -210,7 +210,7 @@ def test_what_is_wrong_is_said_with_the_file_the_field_and_what_is_allowed(
         load(path)
 
     assert good in GOOD
-    assert all(line.startswith(f"{path}: ") for line in str(error.value).splitlines()[:1])
+    assert str(error.value).startswith(f"{path}: ")
     assert said in str(error.value)
 
 
