@@ -38,7 +38,7 @@ ATTEMPTS = 10
 """So often a batch is exported in vain before it is taken for one that the receiver will never take."""
 TIMEOUT_S = 3.0
 SHUTDOWN_S = 0.3
-QUIET_PATHS = frozenset({"/health", "/metrics"})
+QUIET_PATHS = frozenset({"/health", "/metrics", "/admin/failure-mode"})
 """What the lab itself asks for all the time."""
 
 

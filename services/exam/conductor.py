@@ -79,9 +79,7 @@ class Conductor:
             return None
         if row.paused_at is None:
             self._show(row, scenario)
-        if row.elapsed_s < row.soak_s:
-            return None
-        if row.state == "soaking":
+        if row.state == "soaking" and row.elapsed_s >= row.soak_s:
             self._runs.soaked(row.id)
         self._faults.keep_applied(row, scenario)
         return None

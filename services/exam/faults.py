@@ -5,6 +5,7 @@ repeated: a mode that is on is not entered anew.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import UUID
 
@@ -24,18 +25,31 @@ class Faults:
         self._now = now
 
     def keep_applied(self, row: RunRow, scenario: Scenario) -> None:
-        """Apply what is due, and again what a restart of its service took away. Raises ``AdminError``."""
+        """Apply what is due, and again what a restart of its service took away. Raises ``AdminError``.
+
+        All services are asked for their mode, before anything is due and in a night without a fault as well:
+        what it costs them is in their metrics, and is to tell nothing of what the run is about.
+        """
+        modes = self._modes()
         held_s = row.elapsed_s - row.soak_s
         for number, fault in enumerate(scenario.faults):
             if fault.mode == NO_FAULT or held_s < fault.offset_s:
                 continue
-            self._keep(
-                row.id, number, is_applied=number in row.applied, service=fault.service, mode=fault.mode
-            )
+            current = modes[fault.service]
+            if isinstance(current, AdminError):
+                raise current
+            is_applied = number in row.applied
+            self._keep(row.id, number, fault.service, fault.mode, current=current, is_applied=is_applied)
 
-    def _keep(self, run_id: UUID, number: int, *, is_applied: bool, service: str, mode: str) -> None:
+    def _modes(self) -> dict[str, str | AdminError]:
+        """The mode of each service, or why it does not say; all at once, since some may hang."""
+        with ThreadPoolExecutor(len(self._admins)) as asking:
+            return dict(zip(self._admins, asking.map(_mode, self._admins.values()), strict=True))
+
+    def _keep(
+        self, run_id: UUID, number: int, service: str, mode: str, *, current: str, is_applied: bool
+    ) -> None:
         admin = self._admins[service]
-        current = admin.current_mode()
         if is_applied:
             if current == NO_FAULT:
                 admin.enter(mode, resume=True)
@@ -54,3 +68,10 @@ class Faults:
             except AdminError as error:
                 wrong.append(f"{name}: {type(error).__name__}: {error}")
         return wrong
+
+
+def _mode(admin: ServiceAdmin) -> str | AdminError:
+    try:
+        return admin.current_mode()
+    except AdminError as error:
+        return error
