@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+import psycopg2
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
-from services.common.errors import Unprocessable
+from services.common.errors import Unavailable, Unprocessable
 from services.common.ops import OperatorSettings
 
 log = structlog.get_logger()
@@ -77,12 +79,21 @@ class ModeSwitch(Generic[W]):
     def to(self, name: str, *, resume: bool = False) -> str:
         """Switch to the mode of that name; returns the one before.
 
-        Raises ``Unprocessable`` for an unknown name. When entering fails the
-        service is left in ``none``, and the error goes on.
+        Raises ``Unprocessable`` for an unknown name, and ``Unavailable`` when
+        the database cannot be reached for it or keeps locked what it needs.
+        When leaving fails the mode stays; when entering fails the service is
+        left in ``none``.
         """
         mode = self._modes.get(name.lower())
         if mode is None:
             raise Unprocessable(f"unknown failure mode {name!r}; known: {', '.join(self.known)}")
+        try:
+            return self._switch(mode, resume=resume)
+        except (SQLAlchemyError, psycopg2.Error, TimeoutError) as error:
+            reason = str(error).partition("\n")[0]
+            raise Unavailable(f"the failure mode {mode.name!r} cannot be switched to: {reason}") from error
+
+    def _switch(self, mode: FailureMode[W], *, resume: bool) -> str:
         with self._lock:
             previous = self._current
             if mode is previous:

@@ -173,9 +173,6 @@ class OperatorSettings(Generic[S]):
             self._operator = operator
             self._apply()
 
-    def is_set_by_operator(self, name: str) -> bool:
-        return name in self._operator
-
     def view(self) -> SettingsView:
         """The settings in force, each with whether an operator set it."""
         values = self.in_force.model_dump(mode="json")

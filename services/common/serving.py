@@ -1,10 +1,10 @@
 """Serving a service's application, in every way that the lab runs."""
 
+import uvicorn
+
 
 def serve(app: str, host: str, port: int, websockets: bool = False) -> None:
     """Serve the ASGI application that the factory ``app`` (``module:function``) makes, until SIGTERM."""
-    import uvicorn
-
     uvicorn.run(
         app,
         factory=True,

@@ -8,10 +8,10 @@ import structlog
 from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.common.app import NoSettings, ServiceParts, create_service
+from services.common.app import ServiceParts, create_service
 from services.common.errors import NotFound, responses
 from services.common.fields import OperatorName
-from services.common.ops import OperatorSettings, trail
+from services.common.ops import trail
 from services.dns import failure_modes, server
 from services.dns.failure_modes import record_missing
 from services.dns.settings import SHIPPED_ZONE, DnsSettings
@@ -85,7 +85,6 @@ def create_app() -> FastAPI:
             settings=settings,
             database=database,
             needs_database=False,
-            operator=OperatorSettings(NAME, NoSettings(), database=database),
             failure_modes=failure_modes,
             world=zone,
             restore=zone.restore,

@@ -14,6 +14,7 @@ from services.dns.zone import LiveZone
 log = structlog.get_logger()
 
 TCP_IDLE_S = 10.0
+"""So long may a conversation over TCP take for its next question, the answer included."""
 
 queries = Counter("dns_queries_total", "DNS messages answered.", ["service", "transport", "rcode"])
 
@@ -39,8 +40,8 @@ async def serving(zone: LiveZone, *, host: str, port: int) -> AsyncIterator[None
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(TCP_IDLE_S):
-                while True:
+            while True:
+                async with asyncio.timeout(TCP_IDLE_S):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     response = _answer(await reader.readexactly(size), zone, transport="tcp")
                     if response is None:

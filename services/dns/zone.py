@@ -40,7 +40,8 @@ class LiveZone:
         self.file = file
         self._shipped = shipped
         self._addresses = addresses or {}
-        self._lock = threading.Lock()
+        # Also for readers, who load the zone, and re-entrant: to change it is to read it first.
+        self._lock = threading.RLock()
         self._seen: Stamp | None = None
         self._zone: dns.zone.Zone | None = None
         if not file.exists():
@@ -48,15 +49,17 @@ class LiveZone:
 
     def current(self) -> dns.zone.Zone | None:
         """The zone as its file has it, or had it when it could last be read; ``None`` if it never could."""
-        stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp
-            try:
-                self._zone = dns.zone.from_file(str(self.file), origin=ORIGIN)
-                log.info("zone.loaded", file=self.file.name)
-            except (OSError, UnicodeDecodeError, dns.exception.DNSException) as error:
-                log.error("zone.refused", file=self.file.name, error=str(error))
-        return self._zone
+        with self._lock:
+            stamp = self._stamp()
+            if stamp != self._seen:
+                try:
+                    self._zone = dns.zone.from_file(str(self.file), origin=ORIGIN)
+                    log.info("zone.loaded", file=self.file.name)
+                except (OSError, UnicodeDecodeError, dns.exception.DNSException) as error:
+                    log.error("zone.refused", file=self.file.name, error=str(error))
+                finally:
+                    self._seen = stamp
+            return self._zone
 
     def find(self, name: str, kind: str) -> list[str]:
         """The values of a name's records of one type, empty if there are none; raises ``ZoneNotLoaded``."""
@@ -113,10 +116,11 @@ class LiveZone:
             self._replace_file(zone.to_text(want_origin=True))
 
     def _replace_file(self, text: str) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        new = self.file.with_suffix(".new")
-        new.write_text(text)
-        new.replace(self.file)
+        with self._lock:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            new = self.file.with_suffix(".new")
+            new.write_text(text)
+            new.replace(self.file)
 
     def _stamp(self) -> Stamp | None:
         try:

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
 from uuid import UUID
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import JsonValue
 
 from services.common.app import ServiceParts, create_service
@@ -45,8 +44,6 @@ SCHEMA = "exam"
 ROUNDS_A_RECORD = 10
 """Rounds of the prober from one time to the next that what Prometheus says of a run is kept."""
 _GUARDED = responses(403, 409, 429)
-
-Since = Annotated[str | None, Query(alias="since")]
 
 
 def examiner_routes(settings: ExamSettings) -> APIRouter:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.common.app import NoSettings, ServiceParts, create_service
-from services.common.ops import OperatorSettings, trail
+from services.common.app import ServiceParts, create_service
+from services.common.ops import trail
 from services.common.settings import ServiceSettings
 
 NAME = "fraud"
@@ -50,7 +50,6 @@ def create_app() -> FastAPI:
             settings=settings,
             database=database,
             needs_database=False,
-            operator=OperatorSettings(NAME, NoSettings(), database=database),
         ),
         router,
     )

@@ -1,7 +1,6 @@
 """How a payment or a refund goes: note it down, check it, reserve stock, move the money."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -24,6 +23,7 @@ from services.common.errors import (
     UpstreamFailed,
 )
 from services.common.ops import OperatorSettings
+from services.common.poller import Poller
 from services.payment.ledger import Attempt, Idempotency, Ledger, Replay, declined
 from services.payment.schemas import Item, PaymentRequest, RefundRequest, Transaction
 from services.payment.settings import PaymentOperatorSettings, PaymentSettings
@@ -115,15 +115,12 @@ class Processor:
     @asynccontextmanager
     async def releasing(self) -> AsyncIterator[None]:
         """Give stock back for payments that ended without it, while the block lasts."""
-        tasks = [
-            asyncio.create_task(self._keep(self._release_due, every_s=RELEASE_EVERY_S)),
-            asyncio.create_task(self._keep(self._fail_orphans, every_s=ORPHANS_EVERY_S)),
-        ]
+        releases = Poller("stock.release", self._release_due, every_s=RELEASE_EVERY_S)
+        orphans = Poller("orphans.end", self._fail_orphans, every_s=ORPHANS_EVERY_S)
         try:
-            yield
+            async with releases.running(), orphans.running():
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
             await self._fraud.aclose()
             await self._inventory.aclose()
 
@@ -165,7 +162,7 @@ class Processor:
         )
         if answer.status_code == 200:
             return
-        detail = f"inventory: {answer.json()['detail'] if _is_json(answer) else answer.text[:200]}"
+        detail = f"inventory: {_reason(answer)}"
         log.error("inventory.reserve_failed", status=answer.status_code, error=detail)
         match answer.status_code:
             case 404:
@@ -217,14 +214,10 @@ class Processor:
         if orphans:
             log.warning("ledger.orphans_ended", count=orphans)
 
-    async def _keep(self, do: Callable[[], Awaitable[None]], *, every_s: float) -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            try:
-                await do()
-            except (ServiceError, SQLAlchemyError) as error:
-                log.warning("chore.postponed", error=str(error).partition("\n")[0])
 
-
-def _is_json(answer: httpx.Response) -> bool:
-    return bool(answer.headers.get("content-type") == "application/json")
+def _reason(answer: httpx.Response) -> str:
+    """What an answer says is wrong, or its beginning: who stands before inventory may answer for it."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200]

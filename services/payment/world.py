@@ -1,6 +1,5 @@
 """What the payment service's failure modes act on, and what is put back to the baseline."""
 
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,7 +8,7 @@ from anyio import to_thread
 from services.common import indexes
 from services.common.client import InternalNames
 from services.common.database import Database
-from services.common.held_locks import HeldLocks
+from services.common.held_locks import HeldLocks, Job
 from services.common.ops import OperatorSettings
 from services.payment.ledger import Ledger
 from services.payment.report import NightlyReport
@@ -35,8 +34,9 @@ class PaymentWorld:
         self._database = database
         self._names = names
         self._operator = operator
-        self._correction: HeldLocks | None = None
-        self._lock = threading.Lock()
+        self._correction = Job(
+            self._new_correction, is_allowed=lambda: operator.in_force.back_office != "closed"
+        )
 
     @asynccontextmanager
     async def closing(self) -> AsyncIterator[None]:
@@ -46,37 +46,17 @@ class PaymentWorld:
         self.report.stop()
 
     def follow(self, settings: PaymentOperatorSettings) -> None:
-        """Do as an operator says.
-
-        The session's end is not waited for: it may be waiting itself, to record that it was ended.
-        """
+        """Do as an operator says."""
         self._names.remembers = settings.remember_addresses
-        with self._lock:
-            correction = self._correction
-        if correction is not None and settings.back_office == "closed":
-            correction.stop()
+        self._correction.follow()
 
     def correct_account(self, customer_id: int) -> None:
         """The back office corrects an account and does not commit, unless an operator has closed it."""
-        if self._operator.in_force.back_office == "closed":
-            return
-        correction = HeldLocks(
-            self._database.url,
-            application_name=BACK_OFFICE,
-            statement=CORRECT_ACCOUNT,
-            on_ended=self._record_that_it_was_ended,
-        )
-        correction.start({"customer_id": customer_id})
-        with self._lock:
-            self._correction = correction
+        self._correction.start({"customer_id": customer_id})
 
     def end_correction(self) -> None:
         """End the back office's session if there is one, and wait for its end."""
-        with self._lock:
-            correction, self._correction = self._correction, None
-        if correction is not None:
-            correction.stop()
-            correction.wait()
+        self._correction.end()
 
     def restore(self) -> None:
         """What a process that died or a person may have left behind."""
@@ -84,6 +64,14 @@ class PaymentWorld:
         self._names.forget()
         self.ledger.let_all_acquirers_accept()
         indexes.drop_added(self._database, schema="payment")
+
+    def _new_correction(self) -> HeldLocks:
+        return HeldLocks(
+            self._database.url,
+            application_name=BACK_OFFICE,
+            statement=CORRECT_ACCOUNT,
+            on_ended=self._record_that_it_was_ended,
+        )
 
     def _record_that_it_was_ended(self) -> None:
         self._operator.change({"back_office": "closed"}, actor="postgres-session-ended")

@@ -2,10 +2,8 @@
 
 import os
 
-import uvicorn
-
 from services.common.catalog import service
-from services.profile.app import create_app
+from services.common.serving import serve
 
 
 def main() -> None:
@@ -14,7 +12,7 @@ def main() -> None:
     host = os.environ.get("LAB_BIND", "127.0.0.1")
     port = int(os.environ.get(spec.port_variable, spec.port))
     print(f"profile: http://{host}:{port}/docs (Ctrl-C ends it)", flush=True)
-    uvicorn.run(create_app(), host=host, port=port, log_config=None, access_log=False)
+    serve(spec.app, host, port)
 
 
 if __name__ == "__main__":

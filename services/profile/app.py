@@ -1,6 +1,5 @@
 """The profile service: users' profiles, behind a cache and a connection pool."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -13,6 +12,7 @@ from services.common.database import Database, driver_url
 from services.common.errors import NotFound, responses
 from services.common.failure_modes import NONE
 from services.common.ops import OperatorSettings
+from services.common.poller import Poller
 from services.profile import failure_modes, sqlite
 from services.profile.releases import Lookup, catalogue
 from services.profile.schemas import Profile
@@ -65,16 +65,13 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def sweeping() -> AsyncIterator[None]:
-        async def keep_sweeping() -> None:
-            while True:
-                await asyncio.sleep(SWEEP_EVERY_S)
-                await to_thread.run_sync(store.sweep)
+        async def sweep() -> None:
+            await to_thread.run_sync(store.sweep)
 
-        task = asyncio.create_task(keep_sweeping())
         try:
-            yield
+            async with Poller("sweep", sweep, every_s=SWEEP_EVERY_S).running():
+                yield
         finally:
-            task.cancel()
             store.sweep()
 
     return create_service(
@@ -88,7 +85,6 @@ def create_app() -> FastAPI:
             world=store,
             restore=store.drop_added_indexes,
             running=(sweeping,),
-            demo_scenario=settings.demo_scenario,
         ),
         router,
     )

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import cachetools
 import sentry_sdk
+import structlog
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.common import deadline, indexes, metrics
 from services.common.database import Database
@@ -18,6 +20,8 @@ from services.profile.releases import Lookup, Release
 from services.profile.schemas import Profile
 from services.profile.settings import ProfileOperatorSettings
 from services.profile.tables import users
+
+log = structlog.get_logger()
 
 CACHE_SIZE = 2000
 CACHE_TTL_S = 300
@@ -88,10 +92,14 @@ class ProfileStore:
         return profile
 
     def sweep(self) -> None:
-        """Give back every session that a release did not."""
+        """Give back every session that a release did not, also those that somebody ended in Postgres."""
         abandoned, self._abandoned = self._abandoned, []
         for connection in abandoned:
-            connection.close()
+            try:
+                connection.close()
+            except SQLAlchemyError as error:
+                # It has gone back for all that: the pool drops what it cannot roll back.
+                log.warning("session.lost", error=str(error).partition("\n")[0])
 
     def drop_added_indexes(self) -> None:
         """Drop the indexes on ``users`` that somebody added: back to the schema of the baseline."""

@@ -230,6 +230,24 @@ def test_a_record_that_was_put_outlives_a_restart(shop: Shop, server: RunningSer
     assert addresses(shop, "search.internal.corp") == ["10.1.2.3"]
 
 
+def test_records_that_are_put_while_the_baseline_is_restored_are_no_errors(
+    server: RunningService, at_once: Callable[..., Any]
+) -> None:
+    def put(name: str) -> list[tuple[int, list[str]]]:
+        answers = [
+            server.client.put(f"/ops/records/{name}", json={"address": f"10.1.2.{n}"}) for n in range(20)
+        ]
+        return [(answer.status_code, answer.json()) for answer in answers]
+
+    def restore() -> list[int]:
+        return [server.client.post("/admin/baseline").status_code for _ in range(20)]
+
+    one, other, restored = at_once([lambda: put("search"), lambda: put("mail"), restore])
+
+    assert {status for status, _ in [*one, *other]} == {200}
+    assert restored == [200] * 20
+
+
 def test_who_put_a_record_is_in_the_audit_table(shop: Shop, server: RunningService) -> None:
     server.client.put("/ops/records/fraud-api", json={"address": "127.0.0.9"}, headers={"X-Actor": "kim"})
 

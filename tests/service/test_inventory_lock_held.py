@@ -2,7 +2,9 @@
 
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -118,6 +120,67 @@ def test_it_is_mended_by_stopping_the_job(
 
     eventually(lambda: works(inventory), within_s=5)
     assert as_candidate(lab_database, JOB) == []
+
+
+@contextmanager
+def one_article_locked(database: LabDatabase) -> Iterator[None]:
+    """Somebody else holds an article while the block lasts, so that the job has to wait for it."""
+    with closing(database.connect("shop")) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT 1 FROM inventory.stock WHERE sku = 'mug-blue' FOR UPDATE")
+        yield
+
+
+def test_a_job_that_is_stopped_while_it_waits_for_its_locks_holds_none(
+    shop: Shop, lab_database: LabDatabase, books: Books, eventually: Any
+) -> None:
+    inventory = shop.start("inventory")
+    with ThreadPoolExecutor(1) as pool:
+        with one_article_locked(lab_database):
+            switching = pool.submit(inventory.mode, "lock_held")
+            eventually(lambda: "active" in [state for _, state, _ in as_candidate(lab_database, JOB)])
+
+            assert inventory.set(stock_take="stopped").status_code == 200
+
+        assert switching.result().status_code == 200
+
+    eventually(lambda: as_candidate(lab_database, JOB) == [], within_s=5)
+    assert works(inventory)
+
+
+def test_a_job_that_does_not_get_its_locks_is_a_503_and_can_be_started_again(
+    shop: Shop, lab_database: LabDatabase, books: Books, eventually: Any
+) -> None:
+    inventory = shop.start("inventory")
+
+    with one_article_locked(lab_database):
+        answer = inventory.mode("lock_held")
+
+    assert answer.status_code == 503
+    assert "stayed locked" in answer.json()["detail"]
+    eventually(lambda: as_candidate(lab_database, JOB) == [])
+    assert works(inventory)
+    inventory.mode("lock_held")
+    assert not works(inventory)
+    inventory.mode("none")
+    assert works(inventory)
+
+
+def test_a_job_that_cannot_start_without_postgres_is_a_503(
+    shop: Shop, lab_database: LabDatabase, books: Books
+) -> None:
+    inventory = shop.start("inventory")
+    with closing(lab_database.connect("postgres")) as db, db.cursor() as cursor:
+        cursor.execute("ALTER ROLE shop NOLOGIN")
+        try:
+            answer = inventory.mode("lock_held")
+        finally:
+            cursor.execute("ALTER ROLE shop LOGIN")
+
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("the failure mode 'lock_held' cannot be switched")
+    assert inventory.client.get("/admin/failure-mode").json()["failure_mode"] == "none"
+    assert works(inventory)
 
 
 @pytest.mark.parametrize("path", ["/admin/failure-mode/none", "/admin/baseline"])

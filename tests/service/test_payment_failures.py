@@ -16,6 +16,8 @@ from services.common.breaker import FAILURES_TO_OPEN
 from services.payment.ledger import LEASE
 from tests.books import Books
 from tests.conftest import LabDatabase, RunningService, Shop
+from tests.receiver import receiving
+from tests.receiver import receiving
 
 MUG = {"sku": "mug-blue", "quantity": 1}
 ORDER = {"customer_id": 1, "amount": "18.50", "items": [MUG]}
@@ -60,6 +62,22 @@ def silent_server(port: int) -> Iterator[None]:
     """A server on ``port`` that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", port), backlog=64):
         yield
+
+
+# --- the inventory
+
+
+@pytest.mark.parametrize("answer", [(502, {"error": "bad gateway"}), (503, ["busy"])])
+def test_whatever_stands_before_the_inventory_and_refuses_is_a_503_with_what_it_said(
+    shop: Shop, answer: tuple[int, Any]
+) -> None:
+    payment = shop.start("dns", "fraud", "payment")
+
+    with receiving(shop.port("inventory"), lambda _: answer):
+        refused = pay(payment)
+
+    assert refused.status_code == 503
+    assert refused.json()["detail"].startswith("inventory: ")
 
 
 # --- the acquirer
@@ -184,6 +202,21 @@ def test_inventory_that_is_down_is_a_503_and_its_stock_comes_back_with_it(
     eventually(lambda: books.open_releases() == 0)
     assert books.available("mug-blue") == mugs
     assert pay(payment).status_code == 201
+
+
+def test_a_release_that_inventory_refuses_for_now_is_asked_for_again(
+    shop: Shop, books: Books, eventually: Any
+) -> None:
+    payment = shop.start("dns", "fraud", "payment")
+    refusals = iter([503, 503, 503])
+
+    with receiving(shop.port("inventory"), lambda _: (next(refusals, 200), {})) as inventory:
+        answer = pay(payment)
+        eventually(lambda: books.open_releases() == 0)
+
+    assert answer.status_code == 503
+    asked = [one.path.rpartition("/")[2] for one in inventory.received]
+    assert asked == ["reserve", "release", "release", "release"]
 
 
 def test_a_reservation_that_came_too_late_is_given_back(

@@ -1,6 +1,8 @@
 """The payment service's other faults: a card range that is refused, an account that somebody holds locked."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -130,10 +132,80 @@ def test_the_account_is_free_after_the_mode(
     eventually(lambda: pay(locked, 3) == 201)
 
 
+def sessions(database: LabDatabase, *, wait_event_type: str) -> int:
+    """How many sessions of the back office wait for this kind of thing."""
+    with closing(database.connect("postgres")) as db, db.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'back-office'"
+            " AND datname = current_database() AND wait_event_type = %s",
+            [wait_event_type],
+        )
+        [(count,)] = cursor.fetchall()
+        return int(count)
+
+
+def test_a_back_office_that_is_closed_while_it_waits_for_the_account_lets_go_of_it(
+    lab_database: LabDatabase, payment: RunningService, eventually: Eventually
+) -> None:
+    with (
+        closing(lab_database.connect("shop")) as holder,
+        holder.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT 1 FROM payment.account_balances WHERE customer_id = 3 FOR UPDATE")
+        switching = pool.submit(payment.mode, "account_locked")
+        eventually(lambda: sessions(lab_database, wait_event_type="Lock") == 1)
+
+        assert payment.set(back_office="closed").status_code == 200
+
+        cursor.execute("ROLLBACK")
+        assert switching.result().status_code == 200
+
+    eventually(lambda: sessions(lab_database, wait_event_type="Client") == 0, within_s=5)
+    assert pay(payment, 3) == 201
+
+
+@pytest.mark.parametrize("mode", ["decline", "card_range_declined", "account_locked"])
+def test_a_mode_that_cannot_be_switched_without_postgres_is_a_503_and_left_as_it_was(
+    lab_database: LabDatabase, payment: RunningService, mode: str
+) -> None:
+    with closing(lab_database.connect("postgres")) as db, db.cursor() as cursor:
+        cursor.execute("ALTER ROLE shop NOLOGIN")
+        try:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'")
+            answer = payment.mode(mode)
+        finally:
+            cursor.execute("ALTER ROLE shop LOGIN")
+
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith(f"the failure mode {mode!r} cannot be switched")
+    assert payment.client.get("/admin/failure-mode").json()["failure_mode"] == "none"
+    assert pay(payment, 3) == 201
+
+
+def test_a_mode_that_cannot_be_left_without_postgres_is_a_503_and_stays(
+    lab_database: LabDatabase, payment: RunningService
+) -> None:
+    payment.mode("decline")
+    with closing(lab_database.connect("postgres")) as db, db.cursor() as cursor:
+        cursor.execute("ALTER ROLE shop NOLOGIN")
+        try:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'")
+            answer = payment.mode("none")
+        finally:
+            cursor.execute("ALTER ROLE shop LOGIN")
+
+    assert answer.status_code == 503
+    assert payment.client.get("/admin/failure-mode").json()["failure_mode"] == "decline"
+    assert payment.mode("none").status_code == 200
+    assert pay(payment, 1) == 201
+
+
 def test_the_nightly_report_reads_in_a_session_of_its_own_and_ends(
     shop: Shop, payment: RunningService, eventually: Eventually
 ) -> None:
-    def sessions() -> int:
+    def reports() -> int:
         with shop.database.connect("candidate") as connection, connection.cursor() as cursor:  # type: ignore[union-attr]
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nightly-report'")
             row = cursor.fetchone()
@@ -142,9 +214,9 @@ def test_the_nightly_report_reads_in_a_session_of_its_own_and_ends(
 
     assert payment.client.post("/admin/report", params={"for_s": 1.5}).status_code == 204
 
-    eventually(lambda: sessions() == 1)
+    eventually(lambda: reports() == 1)
     assert pay(payment, 1) == 201
-    eventually(lambda: sessions() == 0)
+    eventually(lambda: reports() == 0)
 
 
 def test_a_deploy_changes_the_release_that_is_shown_until_the_baseline_is_restored(

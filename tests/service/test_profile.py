@@ -1,10 +1,18 @@
 """The profile service in health, on SQLite and on Postgres: the same code, the same answers."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.conftest import RunningService, Shop
+from embedded.free_ports import free_port
+from tests.conftest import START_DEADLINE_S, RunningService, Shop
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
@@ -63,3 +71,63 @@ def test_a_second_read_comes_out_of_the_cache(profile: RunningService) -> None:
 
 def test_health_names_the_service(profile: RunningService) -> None:
     assert profile.client.get("/health").json() == {"status": "ok", "service": "profile"}
+
+
+# --- alone, as `make run` starts it
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[httpx.Client]:
+    """The service as ``python -m services.profile``, with an admin token, once it answers."""
+    port = free_port()
+    environment = {
+        "ENV": "demo",
+        "LAB_ADMIN_TOKEN": "right",
+        "PATH": os.environ["PATH"],
+        "PROFILE_PORT": str(port),
+        "DATABASE_URL": f"sqlite:///{tmp_path}/profile.db",
+        "FAILURE_MODE": "combined",
+    }
+    command = [sys.executable, "-m", "services.profile"]
+    with (
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process,
+        closing(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)) as client,
+    ):
+        try:
+            wait_for(client)
+            yield client
+        finally:
+            process.terminate()
+
+
+def wait_for(client: httpx.Client) -> None:
+    """Return when ``/health`` answers; raises httpx's error when nothing does for long."""
+    ends_at = time.monotonic() + START_DEADLINE_S
+    while True:
+        try:
+            client.get("/health")
+        except httpx.TransportError:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def test_alone_it_serves_in_its_mode_without_postgres(alone: httpx.Client) -> None:
+    answer = alone.get("/api/users/profile/7")
+
+    assert (answer.status_code, answer.headers["x-failure-mode"]) == (200, "combined")
+
+
+def test_alone_it_takes_no_header_for_the_address_of_a_client_that_guesses(alone: httpx.Client) -> None:
+    statuses = [
+        alone.get(
+            "/admin/failure-mode",
+            headers={"authorization": "Bearer wrong", "x-forwarded-for": f"203.0.113.{n}"},
+        ).status_code
+        for n in range(15)
+    ]
+
+    assert set(statuses) == {403, 429}
+    assert statuses[-1] == 429

@@ -4,8 +4,9 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -15,6 +16,10 @@ from tests.conftest import LabDatabase, RunningService, Shop
 
 GOOD_RELEASE = "7d3a9e1"
 LOOKUP = "SELECT * FROM profile.users WHERE profile.lookup_key(email) = profile.lookup_key('grace@shop.test')"
+END_IDLE_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'profile' AND state = 'idle in transaction'"
+)
 SESSIONS = "SELECT state, count(*) FROM pg_stat_activity WHERE application_name = 'profile' GROUP BY state"
 
 
@@ -374,23 +379,68 @@ def test_the_baseline_drops_an_added_index_and_the_operators_settings(
         assert cursor.fetchall() == [("users_email_key",), ("users_pkey",)]
 
 
+def test_a_baseline_that_somebody_holds_up_is_a_503_and_can_be_asked_for_again(
+    on_postgres: RunningService, lab_database: LabDatabase
+) -> None:
+    with closing(lab_database.connect("candidate")) as db, db.cursor() as cursor:
+        cursor.execute("CREATE INDEX added ON profile.users (email)")
+        cursor.execute("BEGIN; SELECT count(*) FROM profile.users")
+        held_up = on_postgres.client.post("/admin/baseline")
+        cursor.execute("COMMIT")
+
+    again = on_postgres.client.post("/admin/baseline")
+
+    assert held_up.status_code == 503
+    assert "lock timeout" in held_up.json()["detail"]
+    assert again.status_code == 200
+
+
 def test_a_person_may_end_the_sessions_and_reads_go_on(
     on_postgres: RunningService, lab_database: LabDatabase
 ) -> None:
     on_postgres.mode("pool_saturation")
     statuses(on_postgres, first=1, count=2, at_once=2)
 
-    with lab_database.connect("candidate") as db, db.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'profile' AND state = 'idle in transaction'"
-        )
-        ended = cursor.fetchall()
-
-    assert ended == [(True,), (True,)]
+    assert end_idle_sessions(lab_database) == 2
     on_postgres.mode("none")
     found = statuses(on_postgres, first=100, count=20, at_once=5)
     assert found[200] >= 15
+
+
+def end_idle_sessions(database: LabDatabase) -> int:
+    """Do what a person may who sees sessions that idle in their transactions; how many there were."""
+    with database.connect("candidate") as db, db.cursor() as cursor:
+        cursor.execute(END_IDLE_SESSIONS)
+        return sum(was_ended for (was_ended,) in cursor.fetchall())
+
+
+def test_the_sweep_gives_back_what_a_person_ended_and_goes_on(
+    on_postgres: RunningService, lab_database: LabDatabase, eventually: Callable[..., None]
+) -> None:
+    on_postgres.mode("pool_saturation")
+    for first in (1, 3):
+        assert statuses(on_postgres, first=first, count=2, at_once=2) == {200: 2}
+        assert end_idle_sessions(lab_database) == 2
+
+        eventually(lambda: on_postgres.metric("db_pool_in_use") == 0)
+
+    assert statuses(on_postgres, first=5, count=2, at_once=2) == {200: 2}
+
+
+@pytest.mark.parametrize("release", ["b71e4d8", GOOD_RELEASE])
+def test_a_rollback_after_a_person_ended_the_sessions_is_no_error(
+    on_postgres: RunningService, lab_database: LabDatabase, release: str
+) -> None:
+    on_postgres.mode("pool_saturation")
+    statuses(on_postgres, first=1, count=2, at_once=2)
+    end_idle_sessions(lab_database)
+
+    answer = on_postgres.set(release=release)
+
+    assert answer.status_code == 200
+    assert answer.json()["settings"]["release"]["value"] == release
+    assert on_postgres.metric("db_pool_in_use") == 0
+    assert statuses(on_postgres, first=100, count=20, at_once=5) == {200: 20}
 
 
 def test_the_candidate_cannot_read_the_truth(lab_database: LabDatabase) -> None:

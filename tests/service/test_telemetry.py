@@ -179,6 +179,21 @@ def test_requests_become_transactions_under_the_same_trace_id(
     assert tags["demo_scenario"] == "incident_b"  # type: ignore[index]
 
 
+def test_the_demo_scenario_is_a_tag_of_every_service_that_is_told_it(
+    shop: Shop, receiver: Receiver, eventually: Callable[..., None]
+) -> None:
+    fraud = shop.start(
+        "fraud", SENTRY_DSN=dsn(receiver), TRACES_SAMPLE_RATE="1", DEMO_SCENARIO="black_friday"
+    )
+
+    fraud.client.get("/ops/settings").raise_for_status()
+
+    eventually(lambda: receiver.events("transaction"))
+    tags = receiver.events("transaction")[0]["tags"]
+    assert tags["service"] == "fraud"  # type: ignore[index]
+    assert tags["demo_scenario"] == "black_friday"  # type: ignore[index]
+
+
 def test_a_blind_lab_tells_sentry_neither_mode_nor_scenario(
     lone_shop: Shop, receiver: Receiver, eventually: Callable[..., None]
 ) -> None:
