@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.exam.journal import Journal, Probe
+from scenarios.probes import p95_ms
+from services.exam.journal import Journal
 
 SETTLED = timedelta(seconds=15)
 """So long after the fault began its symptom is complete: a pool runs dry, a cached address expires."""
@@ -51,7 +52,7 @@ def measure(journal: Journal) -> Measured:
         to_alert_s=first_s("alert.fired"),
         to_page_s=first_s("page.sent"),
         error_ratio=sum(not probe.ok for probe in counted) / len(counted),
-        p95_ms=_p95(counted),
+        p95_ms=p95_ms(probe.latency_ms for probe in counted),
         alerts=frozenset(
             f"{event.detail['alertname']} of {event.detail['service']}"
             for event in journal.events
@@ -82,11 +83,6 @@ def row(scenario: str, measured: Sequence[Measured]) -> str:
         told,
     )
     return f"| {' | '.join(cells)} |"
-
-
-def _p95(probes: Sequence[Probe]) -> float:
-    latencies = sorted(probe.latency_ms for probe in probes)
-    return latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))]
 
 
 def told(one: Measured) -> str:

@@ -7,7 +7,6 @@ traffic changes (balances, transactions, stock) counts by what it conserves.
 import asyncio
 import hashlib
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from scenarios.access import ADMINISTERED, LabAccess, Refused
-from scenarios.probes import Answer, Probes
+from scenarios.probes import Answer, Probes, p95_ms
 from services.common import indexes
 from services.common.catalog import PROMETHEUS, TRAFFIC_GENERATOR
 
@@ -255,10 +254,9 @@ def _addresses(lab: LabAccess, name: str) -> list[str]:
 
 
 def _summed_up(answers: Sequence[Answer]) -> Route:
-    ordered = sorted(one.latency_ms for one in answers)
     return Route(
         error_ratio=sum(not one.ok for one in answers) / len(answers),
-        p95_ms=ordered[math.ceil(0.95 * len(ordered)) - 1],
+        p95_ms=p95_ms(one.latency_ms for one in answers),
     )
 
 

@@ -6,9 +6,10 @@ well when all of them are, and as slow as the slowest.
 """
 
 import asyncio
+import math
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -105,6 +106,12 @@ class Probes:
         return httpx.AsyncClient(
             base_url=self.url, timeout=TIMEOUT_S, trust_env=False, verify=trusted_authorities()
         )
+
+
+def p95_ms(latencies: Iterable[float]) -> float:
+    """The nearest-rank percentile of latencies in ms, of which there is at least one."""
+    ordered = sorted(latencies)
+    return ordered[math.ceil(0.95 * len(ordered)) - 1]
 
 
 def _worst(answers: Sequence[Answer]) -> Answer:

@@ -39,9 +39,14 @@ class Answer:
 
 
 def ask(cases: Sequence[Path], *, python: Path | None = None) -> list[list[Answer]]:
-    """The answers of each method for each case. Raises ``LabError`` where RCAEval cannot be had."""
+    """The answers of each method for each case. Raises ``LabError`` where RCAEval fails or takes too long."""
     command = [str(python or interpreter()), str(ranking.__file__), *map(str, cases)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise LabError(
+            f"RCAEval took longer than {TIMEOUT_S} s for {len(cases)} cases: ask for fewer at once"
+        ) from error
     if done.returncode != 0:
         # Who is killed for want of memory has said nothing.
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -43,8 +43,6 @@ def export(
     """
     folder = output or _exports()
     with _recording(run) as recording:
-        for gap in recording.gaps:
-            typer.echo(f"note: {gap}", err=True)
         typer.echo(f"wrote {_write(recording, form, folder)}")
 
 
@@ -80,6 +78,8 @@ def _case(run: str | None, folder: Path) -> Path:
 def _write(recording: "Recording", form: Format, folder: Path) -> Path:
     from lab.export import firedrill, openrca, rcaeval
 
+    for gap in recording.gaps:
+        typer.echo(f"note: {gap}", err=True)
     writers = {
         Format.FIREDRILL: firedrill.write,
         Format.RCAEVAL: rcaeval.write,
@@ -96,7 +96,7 @@ def _recording(run: str | None) -> Iterator["Recording"]:
     from lab import access
     from lab.exam_client import examiner
     from lab.export import metrics
-    from lab.export.recording import Recording
+    from lab.export.recording import Recording, inject_time
     from lab.export.telemetry import StoredTelemetry
     from scenarios.access import AccessError
     from scenarios.model import load_all
@@ -104,14 +104,20 @@ def _recording(run: str | None) -> Iterator["Recording"]:
 
     client = examiner()
     journal = Journal.model_validate(client.get(f"/runs/{client.run(run)['id']}/journal"))
+    scenario = load_all()[journal.run.scenario]
     facts, lab_settings = journal.run, settings(user_environment())
     lab = access.of_embedded(lab_settings) or access.of_compose(lab_settings)
-    frame = metrics.read(lab.urls["prometheus"], since=facts.started_at, until=facts.ended_at)
+    frame = metrics.read(
+        lab.urls["prometheus"],
+        since=facts.started_at,
+        until=facts.ended_at,
+        inject_time=inject_time(scenario, journal),
+    )
     try:
         with lab.reading() as session:
             telemetry = StoredTelemetry(session, since=facts.started_at, until=facts.ended_at)
-            scenario = load_all()[facts.scenario]
-            gaps = [*telemetry.gaps(), *_metric_gaps(metrics.unmeasured_for_s(frame)), *_too_short(journal)]
+            metric_gaps = [*_metric_gaps(metrics.unmeasured_for_s(frame)), *frame.gaps]
+            gaps = [*telemetry.gaps(), *metric_gaps, *_too_short(journal)]
             yield Recording(scenario=scenario, journal=journal, metrics=frame, telemetry=telemetry, gaps=gaps)
     except AccessError as error:
         raise LabError(str(error)) from error

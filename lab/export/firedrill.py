@@ -37,8 +37,8 @@ def write(recording: Recording, folder: Path) -> Path:
     (directory / "truth.json").write_text(json.dumps(recording.truth, indent=1), encoding="utf-8")
     counts = {
         "metrics.csv": tables.write_frame(directory / "metrics.csv", recording.metrics),
-        "logs.csv": tables.write(directory / "logs.csv", LOGS, _logs(recording.telemetry.logs())),
-        "traces.csv": tables.write(directory / "traces.csv", TRACES, _spans(recording.telemetry.spans())),
+        "logs.csv": tables.write(directory / "logs.csv", LOGS, _logs(recording.logs())),
+        "traces.csv": tables.write(directory / "traces.csv", TRACES, _spans(recording.spans())),
     }
     (directory / "README.md").write_text(_readme(recording, counts), encoding="utf-8")
     return directory
@@ -91,7 +91,8 @@ def _readme(recording: Recording, counts: dict[str, int]) -> str:
 
 `time` is in unix seconds everywhere. An empty `parent_span_id` is a trace's root; `attributes` is JSON.
 `metrics.csv` has a column for each service and metric, without holes: what is counted is 0 where nothing was
-counted, what is measured holds until it is measured again.
+counted, what is measured holds until it is measured again. What the lab itself did to the run, the exam's
+work and its requests to the services, is in none of the tables.
 
 | column | unit |
 | --- | --- |

@@ -21,6 +21,8 @@ DATASET = "firedrill"
 RECORD = ("timestamp", "datetime", "component", "reason")
 RUNS = "runs.txt"
 """Ours: the runs that are in the dataset, a line each."""
+MISSING = "missing.csv"
+"""Ours: what is missing of which run."""
 QUERY = ("task_index", "instruction", "scoring_points")
 METRIC = ("timestamp", "cmdb_id", "kpi_name", "value")
 METRIC_SERVICE = ("service", "timestamp", "rr", "sr", "mrt", "count")
@@ -82,6 +84,7 @@ def write(recording: Recording, folder: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         tables.append(file, header, rows)
     tables.append(dataset / "query.csv", QUERY, _queries(recording, answers))
+    tables.append(dataset / MISSING, ("run", "what"), [(run, gap) for gap in recording.gaps])
     (dataset / "README.md").write_text(_readme(), encoding="utf-8")
     tables.append(dataset / "record.csv", RECORD, [(inject_time, *answers.values())])
     runs.write_text("".join(f"{one}\n" for one in (*known, run)), encoding="utf-8")
@@ -102,12 +105,12 @@ Row = tuple[object, ...]
 
 def _telemetry(recording: Recording, folder: Path) -> Iterator[tuple[Path, tuple[str, ...], list[Row]]]:
     """What belongs into which file: its path, its columns, its rows."""
-    frame, telemetry = recording.metrics, recording.telemetry
+    frame = recording.metrics
     for name, header, rows, per_s in (
         ("metric/metric_container.csv", METRIC, _metrics(frame), 1),
         ("metric/metric_service.csv", METRIC_SERVICE, _service_metrics(frame), 1),
-        ("trace/trace_span.csv", TRACE, _spans(telemetry.spans()), 1000),
-        ("log/log_service.csv", LOG, _logs(telemetry.logs()), 1),
+        ("trace/trace_span.csv", TRACE, _spans(recording.spans()), 1000),
+        ("log/log_service.csv", LOG, _logs(recording.logs()), 1),
     ):
         for day, some in _by_day(rows, column=header.index("timestamp"), per_s=per_s).items():
             yield folder / day / name, header, some

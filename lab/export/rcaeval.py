@@ -4,7 +4,8 @@
 ``inject_time.txt`` (unix seconds), ``logs.csv``, ``traces.csv``, as the README of RCAEval 1.8.1 ("File
 Structure") and its ``RCAEval.utility.read_metrics`` have them. Its code splits the directory's name and the
 columns at underscores, so neither a service nor a fault nor a metric has one. Times of spans are those of
-Jaeger: microseconds; ``timestamp`` of a log line is Loki's: nanoseconds. ``case.json`` is ours: the truth.
+Jaeger: microseconds; ``timestamp`` of a log line is Loki's: nanoseconds. ``case.json`` is ours: the
+truth, and what is missing.
 """
 
 import json
@@ -45,7 +46,8 @@ def write(recording: Recording, folder: Path) -> Path:
         raise LabError("nothing was broken in this run, and RCAEval has no such case: use --format firedrill")
     directory = _directory(recording, folder)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / CASE).write_text(json.dumps(recording.truth, indent=1), encoding="utf-8")
+    case = {**recording.truth, "missing": list(recording.gaps)}
+    (directory / CASE).write_text(json.dumps(case, indent=1), encoding="utf-8")
     (directory / "inject_time.txt").write_text(f"{inject_time}\n", encoding="utf-8")
     frame = recording.metrics
     series = {
@@ -53,8 +55,8 @@ def write(recording: Recording, folder: Path) -> Path:
         for name, values in frame.columns.items()
     }
     (directory / "metrics.json").write_text(json.dumps(series), encoding="utf-8")
-    tables.write(directory / "logs.csv", LOGS, _logs(recording.telemetry.logs()))
-    tables.write(directory / "traces.csv", TRACES, _spans(recording.telemetry.spans()))
+    tables.write(directory / "logs.csv", LOGS, _logs(recording.logs()))
+    tables.write(directory / "traces.csv", TRACES, _spans(recording.spans()))
     return directory
 
 

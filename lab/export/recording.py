@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
+from lab.export import backstage
 from scenarios.model import NO_FAULT, Scenario
 from services.exam.journal import Journal
 
@@ -16,11 +18,13 @@ SHOP = ("gateway", "profile", "payment", "inventory", "fraud", "dns")
 class MetricFrame:
     """A wide table without holes. ``times`` are unix seconds, columns are named ``<service>_<metric>``.
 
-    Neither half of a column's name has an underscore: readers split it there.
+    Neither half of a column's name has an underscore: readers split it there. ``gaps`` says what is
+    missing, and what is there though nobody measured it, a line each.
     """
 
     times: Sequence[int]
     columns: dict[str, list[float]]
+    gaps: Sequence[str] = ()
 
     def of(self, service: str, metric: str) -> list[float] | None:
         """One column; ``None`` where the service has no such metric."""
@@ -39,6 +43,11 @@ class LogLine:
     trace_id: str | None
     attributes: dict[str, Any]
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What it says in words."""
+        return (self.message,)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -55,6 +64,11 @@ class Span:
     started_at: datetime
     duration_ms: float
     attributes: dict[str, Any]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What it says in words."""
+        return (self.name, self.status_message or "")
 
 
 class Telemetry(Protocol):
@@ -80,13 +94,33 @@ class Recording:
     gaps: Sequence[str] = ()
     """What is missing, a line each: telemetry is kept for a while only."""
 
+    def logs(self) -> Iterator[LogLine]:
+        """The log lines, less the lab's own doing."""
+        own = self._own_traces
+        return (
+            line
+            for line in self.telemetry.logs()
+            if line.trace_id not in own and not backstage.is_backstage(line)
+        )
+
+    def spans(self) -> Iterator[Span]:
+        """The spans, less the lab's own doing."""
+        own = self._own_traces
+        return (
+            span
+            for span in self.telemetry.spans()
+            if span.trace_id not in own and not backstage.is_backstage(span)
+        )
+
+    @cached_property
+    def _own_traces(self) -> frozenset[str]:
+        """The traces of the lab's own doing. Read beforehand: a span arrives before the one it belongs to."""
+        return frozenset(span.trace_id for span in self.telemetry.spans() if backstage.begins_backstage(span))
+
     @property
     def inject_time(self) -> int | None:
         """When the fault began, in whole unix seconds; ``None`` where nothing was broken."""
-        at = self.journal.run.injected_at
-        if at is None or self.scenario.truth.component == NO_FAULT:
-            return None
-        return int(at.timestamp())
+        return inject_time(self.scenario, self.journal)
 
     @property
     def truth(self) -> dict[str, Any]:
@@ -106,3 +140,11 @@ class Recording:
             "accepted_mitigations": [one["action"] for one in dumped["mitigations"]["accepted"]],
             "red_herrings": [one.seen for one in scenario.red_herrings],
         }
+
+
+def inject_time(scenario: Scenario, journal: Journal) -> int | None:
+    """When a run's fault began, in whole unix seconds; ``None`` where nothing was broken."""
+    at = journal.run.injected_at
+    if at is None or scenario.truth.component == NO_FAULT:
+        return None
+    return int(at.timestamp())

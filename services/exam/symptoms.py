@@ -3,7 +3,6 @@
 Pure: the same probes always give the same answer.
 """
 
-import math
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from scenarios.probes import p95_ms
 from services.exam.journal import Event, Probe, RouteBaseline
 
 RECOVERED_FOR = timedelta(seconds=15)
@@ -32,7 +32,7 @@ def baseline(probes: Iterable[Probe], *, until: datetime | None) -> dict[str, Ro
     return {
         route: RouteBaseline(
             error_ratio=sum(not probe.ok for probe in found) / len(found),
-            p95_ms=_p95(sorted(probe.latency_ms for probe in found)),
+            p95_ms=p95_ms(probe.latency_ms for probe in found),
         )
         for route, found in sorted(by_route.items())
     }
@@ -88,8 +88,3 @@ def is_bad(probe: Probe, before: RouteBaseline | None) -> bool:
 
 def _ended_at(probe: Probe) -> datetime:
     return probe.at + timedelta(milliseconds=probe.latency_ms)
-
-
-def _p95(ordered_ms: Sequence[float]) -> float:
-    """The nearest-rank percentile."""
-    return ordered_ms[math.ceil(0.95 * len(ordered_ms)) - 1]

@@ -10,11 +10,12 @@ from uuid import UUID
 import pytest
 
 from embedded.errors import LabError
-from embedded.monitoring.promql import read
-from lab.export import firedrill, openrca, rcaeval
+from embedded.monitoring.promql import Instant, Moment, read
+from embedded.monitoring.store import NAME, Store, labels_of
+from lab.export import baseline, firedrill, openrca, rcaeval
 from lab.export.baseline import answer, ask, chance_among_first, hits
-from lab.export.metrics import METRICS, filled, unmeasured_for_s
-from lab.export.recording import SHOP, LogLine, MetricFrame, Span
+from lab.export.metrics import METRICS, filled, framed, unmeasured_for_s
+from lab.export.recording import SHOP, LogLine, MetricFrame, Recording, Span
 from scenarios.model import SERVICE_NAMES
 from scenarios.vocabulary import MECHANISMS
 from services.exam.journal import Journal
@@ -22,6 +23,9 @@ from tests.journals import INJECTED_AT, after
 from tests.recordings import log_line, recording, span, with_metrics
 
 ANOTHER = UUID("7a1f2b3c-0d4e-4f5a-9b6c-8d7e6f5a4b3c")
+
+
+BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -44,8 +48,50 @@ def test_no_name_that_readers_split_at_underscores_has_one() -> None:
 def test_what_is_counted_is_zero_and_what_is_measured_holds_where_there_is_no_sample() -> None:
     times = [0, 5, 10, 15]
 
-    assert filled(times, {5: 2.0}, empty="zero") == [0.0, 2.0, 0.0, 0.0]
-    assert filled(times, {5: 2.0, 15: 3.0}, empty="hold") == [2.0, 2.0, 2.0, 3.0]
+    assert filled(times, {5: 2.0}, empty="zero", inject_time=10) == [0.0, 2.0, 0.0, 0.0]
+    assert filled(times, {5: 2.0, 15: 3.0}, empty="hold", inject_time=10) == [2.0, 2.0, 2.0, 3.0]
+
+
+def test_the_healthy_minutes_are_not_filled_with_what_was_measured_after_the_fault() -> None:
+    times = [0, 5, 10, 15, 20]
+
+    assert filled(times, {15: 0.9, 20: 0.8}, empty="hold", inject_time=15) is None
+    assert filled(times, {15: 0.9, 20: 0.8}, empty="hold", inject_time=16) == [0.9, 0.9, 0.9, 0.9, 0.8]
+    assert filled(times, {15: 0.9, 20: 0.8}, empty="hold", inject_time=None) == [0.9, 0.9, 0.9, 0.9, 0.8]
+    assert filled(times, {15: 0.9, 20: 0.8}, empty="zero", inject_time=15) == [0.0, 0.0, 0.0, 0.9, 0.8]
+
+
+def test_a_column_that_was_not_measured_before_the_fault_is_left_out_and_named() -> None:
+    mem, cpu = BY_NAME["mem"], BY_NAME["cpu"]
+
+    found = framed([0, 5, 10], {("dns", mem): {10: 7.0}, ("dns", cpu): {10: 0.5}}, inject_time=10)
+
+    assert found.columns == {"dns_cpu": [0.0, 0.0, 0.5]}
+    assert found.gaps == ["left out, since it was not measured before the fault: dns_mem"]
+
+
+def test_what_was_not_measured_for_more_than_two_scrapes_is_told_wherever_it_is() -> None:
+    times = list(range(0, 60, 5))
+    early = dict.fromkeys(times[3:], 1.0)
+    within = {at: 1.0 for at in times if at not in (15, 20, 25, 30)}
+    short = {at: 1.0 for at in times if at not in (15, 20)}
+    sampled = {
+        ("dns", BY_NAME["mem"]): early,
+        ("dns", BY_NAME["latency-50"]): within,
+        ("dns", BY_NAME["latency-90"]): within,
+        ("payment", BY_NAME["mem"]): dict.fromkeys(times[:9], 1.0),
+        ("payment", BY_NAME["pool-wait"]): short,
+        ("payment", BY_NAME["pool-used"]): {},
+    }
+
+    found = framed(times, sampled, inject_time=40)
+
+    assert set(found.columns) == {f"{service}_{metric.name}" for service, metric in sampled}
+    assert found.gaps == [
+        "unmeasured: dns_latency-50, dns_latency-90 from 00:00:15 to 00:00:30 UTC",
+        "unmeasured: dns_mem from 00:00:00 to 00:00:10 UTC",
+        "unmeasured: payment_mem from 00:00:45 to 00:00:55 UTC",
+    ]
 
 
 def test_metrics_that_begin_late_are_noticed() -> None:
@@ -56,7 +102,9 @@ def test_metrics_that_begin_late_are_noticed() -> None:
 
 
 def test_our_own_format_has_everything_and_says_what_is_missing(tmp_path: Path) -> None:
-    one = recording(lines=[log_line("exam", "x,\ny")], spans=[span("payment")], gaps=["no spans before 9"])
+    one = recording(
+        lines=[log_line("telemetry", "x,\ny")], spans=[span("payment")], gaps=["no spans before 9"]
+    )
 
     directory = firedrill.write(one, tmp_path)
 
@@ -110,6 +158,15 @@ def test_a_case_of_rcaeval_has_its_files_columns_and_units(tmp_path: Path) -> No
     ]
 
 
+def test_the_benchmarks_layouts_keep_what_is_missing_in_files_of_our_own(tmp_path: Path) -> None:
+    one = recording(gaps=["no spans before 9"])
+
+    case, dataset = rcaeval.write(one, tmp_path), openrca.write(one, tmp_path)
+
+    assert json.loads((case / "case.json").read_text())["missing"] == ["no spans before 9"]
+    assert rows(dataset / "missing.csv") == [{"run": str(one.journal.run.id), "what": "no spans before 9"}]
+
+
 def test_each_run_is_a_case_of_its_own_and_the_same_run_the_same_one(tmp_path: Path) -> None:
     written = [rcaeval.write(recording(run=run), tmp_path).name for run in (None, ANOTHER, None)]
 
@@ -125,6 +182,90 @@ def test_the_benchmarks_see_the_shop_and_not_what_watches_it(tmp_path: Path, for
 
     tables = [*tmp_path.rglob("log*.csv"), *tmp_path.rglob("trace*.csv")]
     assert [rows(file) for file in tables] == [[]] * len(tables)
+
+
+@pytest.mark.parametrize("form", [firedrill, rcaeval, openrca])
+def test_no_export_has_what_the_lab_itself_does_to_a_run(tmp_path: Path, form: object) -> None:
+    form.write(with_the_labs_own_doing(), tmp_path)  # type: ignore[attr-defined]
+
+    text = "".join(file.read_text() for kind in ("csv", "json") for file in tmp_path.rglob(f"*.{kind}"))
+    assert "/admin" not in text
+    assert "a customer's" in text
+    assert "GET /ops/records" in text
+    assert [
+        told
+        for told in ("record missing", "DELETE FROM zone", "run.waits", "POST /runs", "said of")
+        if told in text
+    ] == []
+
+
+def with_the_labs_own_doing() -> Recording:
+    """An open lab: dns is asked and broken over its admin routes, the exam works, a customer pays."""
+    admin, exams = "d" * 32, "e" * 32
+    asked = {"path": "/admin/failure-mode/record_missing", "route": "/admin/failure-mode/{mode}"}
+    switched = replace(span("dns"), trace_id=admin, span_id="1" * 16, name="POST /admin/failure-mode/{mode}")
+    statement = {"trace_id": admin, "parent_span_id": "1" * 16, "name": "DELETE FROM zone", "attributes": {}}
+    return recording(
+        lines=[
+            replace(log_line("dns", "request.finished"), trace_id=None, attributes=asked),
+            replace(log_line("dns", "record missing"), trace_id=admin),
+            log_line("web-ui", "no answer: http://127.0.0.1:8006/admin/failure-mode"),
+            log_line("exam", "run.waits"),
+            replace(log_line("incident", "said of exam"), trace_id=exams),
+            log_line("payment", "a customer's"),
+        ],
+        spans=[
+            # It arrives before its parent, as what ends first does.
+            replace(span("dns"), **statement),
+            switched,
+            replace(span("web-ui"), trace_id="f" * 32, attributes={"url.full": "http://dns/admin/baseline"}),
+            replace(span("exam"), trace_id=exams, name="POST /runs"),
+            replace(span("incident", parent="b" * 16), trace_id=exams, name="said of exam"),
+            replace(span("dns"), name="GET /ops/records"),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [one for one in METRICS if "http_request" in one.expression],
+    ids=lambda metric: metric.name,
+)
+def test_admin_requests_are_in_no_column(metric: object) -> None:
+    own = {"/ops/records/{name}": ("503", 0.02)}
+    without, asked_by_the_exam = requests(own), requests({**own, "/admin/failure-mode": ("200", 3.0)})
+
+    expected = dns(metric.expression, without)  # type: ignore[attr-defined]
+
+    assert expected is not None
+    assert dns(metric.expression, asked_by_the_exam) == expected  # type: ignore[attr-defined]
+
+
+def requests(answers: dict[str, tuple[str, float]]) -> Store:
+    """Two requests a second to each route of dns, for a minute, with their status and seconds."""
+    made = Store()
+    for route, (status, latency_s) in answers.items():
+        labels = {"service": "dns", "method": "GET", "route": route}
+        for name, more, each in (
+            ("http_requests_total", {"status": status}, 1.0),
+            ("http_request_duration_seconds_count", {}, 1.0),
+            ("http_request_duration_seconds_sum", {}, latency_s),
+            ("http_request_duration_seconds_bucket", {"le": "0.1"}, float(latency_s <= 0.1)),
+            ("http_request_duration_seconds_bucket", {"le": "5"}, 1.0),
+            ("http_request_duration_seconds_bucket", {"le": "+Inf"}, 1.0),
+        ):
+            series = made.series(labels_of({NAME: name, **labels, **more}))
+            for scrape in range(13):
+                series.append(scrape * 5_000, scrape * 10 * each)
+    return made
+
+
+def dns(expression: str, samples: Store) -> float | None:
+    """What an expression yields for dns."""
+    root = read(expression).root
+    assert isinstance(root, Instant)
+    found = {dict(labels)["service"]: value for labels, value in root.vector(Moment(samples, 60_000)).items()}
+    return found.get("dns")
 
 
 @pytest.mark.parametrize("form", [rcaeval, openrca])
@@ -260,6 +401,18 @@ def test_chance_is_that_of_all_orders_of_the_columns() -> None:
     for k in (1, 2, 3, 4):
         counted = sum("a" in order[:k] for order in orders) / len(orders)
         assert chance_among_first(k, "a", columns) == pytest.approx(counted)
+
+
+def test_methods_that_take_too_long_are_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(baseline, "TIMEOUT_S", 0.1)
+
+    with pytest.raises(LabError, match=r"^RCAEval took longer than 0\.1 s for 2 cases: .+$"):
+        ask([tmp_path, tmp_path], python=slow)
 
 
 def test_an_interpreter_that_ends_without_a_word_is_said(tmp_path: Path) -> None:
