@@ -130,7 +130,9 @@ def batch(
     agent: Annotated[
         str, typer.Option(help="A command; FIREDRILL_RUN and FIREDRILL_TOKEN are in its environment.")
     ],
-    scenarios: Annotated[str, typer.Option(help="all, or names with commas.")] = "all",
+    scenarios: Annotated[
+        str, typer.Option(help="all, names with commas, or - to read them from standard input.")
+    ] = "all",
     seeds: Annotated[str, typer.Option(help="1..5, or numbers with commas.")] = "1",
     candidate: Annotated[str, typer.Option(help="Under which name it sits.")] = "agent",
     minutes: Annotated[float, typer.Option(min=0.1, help="How much time each exam has.")] = 15,
@@ -138,23 +140,39 @@ def batch(
     open_run: Annotated[bool, typer.Option("--open", help="The lab need not be blind.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="JSON lines; LAB_DIR/batches/<time>.jsonl if left out."),
+        typer.Option("--output", "-o", help="A new file; LAB_DIR/batches/<time>.jsonl if left out."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the --output of an earlier batch.")
+    ] = False,
 ) -> None:
-    """Run many exams one after the other, each sat by the same agent; exit code 1 if one was not graded."""
-    from lab.batch import Terms, agent_command, exams, run_batch, show_summary
+    """Run many exams one after the other, each sat by the same agent; one line of JSON for each.
+
+    Exit code 1 if one was not graded or its agent failed, 130 after a Ctrl-C.
+    """
+    from embedded.errors import LabError
+    from lab.batch import Terms, agent_command, exams, private_folder, run_batch
+    from lab.batch_results import graded_before, results_file, show_summary, still_to_sit
     from lab.exam_client import examiner
 
+    if resume and output is None:
+        raise LabError("--resume goes on with a file: name it with --output")
     wanted = exams(scenarios=scenarios, seeds=seeds)
     terms = Terms(agent_command(agent), candidate, minutes, soak, open_run)
-    client, folder = examiner(), _settings().directory / "batches"
-    folder.mkdir(parents=True, exist_ok=True)
+    client, folder = examiner(), private_folder(_settings().directory / "batches")
     file = output or folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
-    with file.open("w", encoding="utf-8") as lines:
-        results = run_batch(client, wanted, terms=terms, output=lines, logs=folder / "agents")
-    show_summary(results)
-    typer.echo(f"wrote {file}")
-    raise typer.Exit(0 if all(result.state == "graded" for result in results) else 1)
+    results = graded_before(file, candidate=candidate) if resume else []
+    wanted = still_to_sit(wanted, results)
+    with results_file(file, resume=resume) as lines:
+        try:
+            for one in run_batch(client, wanted, terms=terms, output=lines, logs=folder / "agents"):
+                results.append(one)
+        finally:
+            # Also after a Ctrl-C: a batch takes hours, and what is done is done.
+            show_summary(results)
+            typer.echo(f"wrote {file}")
+    is_well = all(one.state == "graded" and not one.has_agent_failed for one in results)
+    raise typer.Exit(0 if is_well else 1)
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """The exam's API, as the commands call it."""
 
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,10 @@ class ExamClient:
     def close(self) -> None:
         """Give its connections back."""
         self._client.close()
+
+    def of_candidate(self, token: str) -> "ExamClient":
+        """A client of the same exam with a candidate's token."""
+        return ExamClient(self._lab, url=self.url, token=token)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The answer's JSON."""
@@ -128,6 +134,41 @@ def _patiently(
             if clock() > ends_at_s:
                 raise
         sleep(RETRY_S)
+
+
+def looks(
+    client: ExamClient, run_id: str, *, every_s: float, tell: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """The run as it stands, again and again. ``tell`` is told why it does not go on, once for each reason."""
+    said = None
+    while True:
+        run = get_patiently(client, f"/runs/{run_id}")
+        trouble = run.get("trouble")
+        if trouble and trouble != said:
+            tell(f"waiting: {trouble}")
+        said = trouble
+        yield run
+        time.sleep(every_s)
+
+
+def holder_of_the_lab(client: ExamClient) -> dict[str, Any] | None:
+    """The run that has the lab now, if one has."""
+    found = _patiently(client.all_runs)
+    return next((run for run in found if run["state"] not in ("created", *OVER)), None)
+
+
+@contextmanager
+def aborted_if_left(client: ExamClient, run_id: str) -> Iterator[None]:
+    """Whatever ends this early (Ctrl-C, an error) aborts the run, and goes on as what it was."""
+    try:
+        yield
+    except BaseException:
+        try:
+            abort_unless_over(client, run_id)
+        except LabError as error:
+            # It must not take the place of a Ctrl-C, which whoever catches errors would then not notice.
+            print(f"run {run_id} is not aborted: {error}", file=sys.stderr)
+        raise
 
 
 def abort_unless_over(client: ExamClient, run_id: str) -> None:

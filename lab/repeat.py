@@ -3,14 +3,13 @@
 Each run is an exam that nobody sits: the fault stays until time is up.
 """
 
-import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from lab.exam_client import ExamClient
+    from lab.repeatability import Measured
     from services.exam.journal import Journal
 
 NOBODY = "repeatability"
@@ -39,37 +38,33 @@ def repeat(
     typer.echo("| scenario | runs | to the alert, s | to the page, s | errors | p95, ms | alerts |")
     typer.echo("| --- | --- | --- | --- | --- | --- | --- |")
     for scenario in names:
-        measured = []
-        for number in range(1, runs + 1):
-            measured.append(measure(_played(client, {**wanted, "scenario": scenario})))
-            typer.echo(f"{scenario}: run {number} of {runs}: {told(measured[-1])}", err=True)
-        typer.echo(row(scenario, measured))
+        measured: list[Measured] = []
+        try:
+            for number in range(1, runs + 1):
+                measured.append(measure(_played(client, {**wanted, "scenario": scenario})))
+                typer.echo(f"{scenario}: run {number} of {runs}: {told(measured[-1])}", err=True)
+        finally:
+            # Also of what was ended early: a run takes minutes. One alone has nothing to be like.
+            if len(measured) > 1:
+                typer.echo(row(scenario, measured))
 
 
 def _played(client: "ExamClient", wanted: dict[str, object]) -> "Journal":
     """One run from its start to its journal. What ends it early (Ctrl-C, an error) aborts the run."""
-    from lab.exam_client import abort_unless_over
+    from embedded.errors import LabError
+    from lab.exam_client import aborted_if_left, looks
     from services.exam.journal import Journal
 
     run = client.post("/runs", wanted)
-    try:
+    with aborted_if_left(client, run["id"]):
         client.post(f"/runs/{run['id']}/start")
-        for state in _states(client, run["id"]):
-            if state == "graded":
+        for seen in looks(client, run["id"], every_s=POLL_S, tell=_tell):
+            if seen["state"] == "aborted":
+                raise LabError(f"run {run['id']} was aborted")
+            if seen["state"] == "graded":
                 break
-    except BaseException:
-        abort_unless_over(client, run["id"])
-        raise
     return Journal.model_validate(client.get(f"/runs/{run['id']}/journal"))
 
 
-def _states(client: "ExamClient", run_id: str) -> Iterator[str]:
-    from embedded.errors import LabError
-    from lab.exam_client import get_patiently
-
-    while True:
-        run = get_patiently(client, f"/runs/{run_id}")
-        if run["state"] == "aborted":
-            raise LabError(f"run {run_id} was aborted")
-        yield run["state"]
-        time.sleep(POLL_S)
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)
