@@ -20,6 +20,7 @@ import pytest
 import database
 from embedded.free_ports import free_port
 from embedded.postgres import Server
+from services.alert_ingestion.openings import ASKERS
 from tests.conftest import LabDatabase, Shop, _shop
 from tests.receiver import Received, receiving
 from tests.storm import ALERTS, post_all
@@ -44,6 +45,17 @@ def incident_count(database: LabDatabase) -> int:
         return int(count)
 
 
+def opened(asked: Received) -> tuple[int, Any]:
+    """What incident-management answers when it has opened all that was asked for."""
+    keys = [one["idempotency_key"] for one in asked.body["incidents"]]
+    return 201, {"items": [{"idempotency_key": key, "incident_id": str(uuid4())} for key in keys]}
+
+
+def titles(asked: Received) -> set[str]:
+    """Of the incidents that it was asked for."""
+    return {one["title"] for one in asked.body["incidents"]}
+
+
 # --- a replica that died
 
 
@@ -57,8 +69,7 @@ def test_what_a_dead_replica_left_is_asked_for_while_others_wait_for_theirs(
 
     def open_slowly(asked: Received) -> tuple[int, Any]:
         is_over.wait(1)
-        keys = [one["idempotency_key"] for one in asked.body["incidents"]]
-        return 201, {"items": [{"idempotency_key": key, "incident_id": str(uuid4())} for key in keys]}
+        return opened(asked)
 
     def keep_posting(client: int) -> None:
         with httpx.Client(base_url=ingestion.url, timeout=30, trust_env=False) as http:
@@ -153,6 +164,44 @@ def test_an_incident_management_that_hangs_costs_the_first_alerts_their_wait_and
     assert first.elapsed.total_seconds() >= 0.3
     # One that finds out anew would wait again.
     assert min(answer.elapsed.total_seconds() for answer in later) < 0.3
+
+
+def test_an_incident_that_is_refused_keeps_no_other_one_from_being_opened(
+    shop: Shop, eventually: Wait
+) -> None:
+    ingestion = shop.start("alert-ingestion", INCIDENT_WAIT_S="0.1")
+    let_go = threading.Event()
+
+    def refuse_one(asked: Received) -> tuple[int, Any]:
+        let_go.wait(1.5)
+        return (422, {"detail": "no"}) if "refused" in titles(asked) else opened(asked)
+
+    with receiving(shop.port("incident-management"), refuse_one) as incidents:
+        # What comes while every asker waits for its answer is asked for together.
+        for n in range(ASKERS):
+            ingestion.client.post(ALERTS, json={**ALERT, "service": f"s-{n}"})
+        eventually(lambda: len(incidents.received) == ASKERS)
+        for said in ("refused", "fine"):
+            ingestion.client.post(ALERTS, json={**ALERT, "service": said, "message": said})
+        let_go.set()
+        eventually(lambda: {"fine"} in map(titles, incidents.received))
+
+    assert {"refused", "fine"} in map(titles, incidents.received)
+
+
+def test_an_answer_that_nobody_foresaw_leaves_its_alert_pending_and_is_not_the_last_one_asked_for(
+    shop: Shop,
+) -> None:
+    ingestion = shop.start("alert-ingestion")
+    odd = iter([(201, {"items": [{"idempotency_key": 1, "incident_id": 2}]})] * ASKERS)
+
+    with receiving(shop.port("incident-management"), lambda asked: next(odd, None) or opened(asked)):
+        answers = [
+            ingestion.client.post(ALERTS, json={**ALERT, "service": f"s-{n}"}) for n in range(ASKERS + 1)
+        ]
+
+    assert [answer.status_code for answer in answers] == [*[202] * ASKERS, 201]
+    assert "incidents.failed" in ingestion.log.read_text()
 
 
 def test_pending_alerts_outlive_the_process_that_took_them(shop: Shop, eventually: Wait) -> None:

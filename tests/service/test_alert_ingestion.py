@@ -121,6 +121,15 @@ def test_an_incident_that_a_person_opened_takes_alerts_in(
     assert (alert["incident_id"], alert["action"]) == (by_hand["id"], "attached_to_existing_incident")
 
 
+def test_of_two_incidents_that_people_opened_the_newer_one_takes_alerts_in(
+    incidents: RunningService, post: Post, service: str
+) -> None:
+    new = {"title": "customers call", "service": service, "severity": "high"}
+    _, newer = (incidents.client.post(INCIDENTS, json=new).json() for _ in range(2))
+
+    assert post().json()["incident_id"] == newer["id"]
+
+
 def test_alerts_follow_an_incident_whose_severity_was_changed(incidents: RunningService, post: Post) -> None:
     incident_id = post().json()["incident_id"]
     incidents.client.patch(f"{INCIDENTS}/{incident_id}", json={"severity": "critical"})

@@ -1,13 +1,24 @@
 """Alerts that come at the same time: of one key one incident, however many clients and replicas."""
 
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
-from tests.conftest import Shop
-from tests.storm import post_all
+from services.alert_ingestion.app import SCHEMA
+from services.alert_ingestion.arrival import Arrival, KeyMisused, Stored
+from services.alert_ingestion.openings import NAME
+from services.alert_ingestion.store import Alerts
+from services.common.database import Database
+from tests.conftest import LabDatabase, Shop
+from tests.storm import ALERTS, post_all
 
 INCIDENTS = "/api/v1/incidents"
 CLIENTS = 32
@@ -84,6 +95,57 @@ def test_no_alert_joins_an_incident_that_was_resolved_before_it_came(shop: Shop)
         cursor.execute("SELECT count(*) FROM incident.incidents WHERE status <> 'resolved'")
         [open_at_the_end] = cursor.fetchone() or (None,)
     assert open_at_the_end in (0, 1)
+
+
+def test_an_alert_waits_for_whoever_is_resolving_its_incident_and_opens_the_next_one(
+    shop: Shop, eventually: Callable[..., None]
+) -> None:
+    assert shop.database is not None
+    shop.start("incident-management")
+    ingestion = shop.start("alert-ingestion")
+    first = ingestion.client.post(ALERTS, json=ALERT).json()
+
+    with (
+        ThreadPoolExecutor(1) as clients,
+        closing(shop.database.connect("platform")) as connection,
+        connection.cursor() as looking,
+    ):
+
+        def is_waiting() -> bool:
+            looking.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            return looking.fetchone() == (1,)
+
+        with shop.database.engine("platform").begin() as db:
+            db.execute(text("UPDATE incident.incidents SET status = 'resolved', resolved_at = now()"))
+            posting = clients.submit(ingestion.client.post, ALERTS, json=ALERT)
+            eventually(is_waiting, within_s=5)
+        second = posting.result().json()
+
+    assert second["action"] == "new_incident"
+    assert second["incident_id"] != first["incident_id"]
+
+
+def test_of_two_alerts_with_one_key_in_one_batch_the_second_is_a_misuse(lab_database: LabDatabase) -> None:
+    database = Database(lab_database.url("platform"), service=NAME, schema=SCHEMA)
+    one = Arrival(
+        source="api",
+        service="payment",
+        severity="high",
+        message="one",
+        labels={},
+        occurred_at=None,
+        idempotency_key="k",
+        request_hash="one",
+    )
+    other = replace(one, message="other", request_hash="other")
+
+    outcomes = Alerts(database, window=timedelta(minutes=5)).record([one, one, other])
+    database.dispose()
+
+    assert [type(outcome) for outcome in outcomes] == [Stored, Stored, KeyMisused]
 
 
 def test_one_fingerprint_from_two_alertmanagers_at_once_is_one_alert(shop: Shop, at_once: Any) -> None:

@@ -93,6 +93,25 @@ def test_what_only_informs_is_somebodys_and_pages_when_it_becomes_grave(
     ]
 
 
+@pytest.mark.parametrize(
+    ("actor", "change", "paged"),
+    [("bob", {}, ["ana"]), ("ana", {}, []), ("bob", {"assigned_to": "cleo"}, ["cleo"])],
+)
+def test_what_becomes_grave_pages_once_who_has_it_from_then_on_unless_they_raised_it(
+    shop: Shop, stack: ExitStack, eventually: Wait, actor: str, change: dict[str, str], paged: list[str]
+) -> None:
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management")
+    new = {**NEW, "severity": "medium", "assigned_to": "ana"}
+    incident = incidents.client.post(INCIDENTS, json=new, headers={"x-actor": "ana"}).json()
+
+    raised = {"severity": "critical", **change}
+    incidents.client.patch(f"{INCIDENTS}/{incident['id']}", json=raised, headers={"x-actor": actor})
+    eventually(lambda: pending(incidents) == 0)
+
+    assert [page.body["recipient"] for page in notification.received] == paged
+
+
 def test_what_becomes_less_grave_pages_nobody_who_knows_of_it(
     shop: Shop, stack: ExitStack, eventually: Wait
 ) -> None:
@@ -179,6 +198,22 @@ def test_with_both_away_the_incident_exists_and_the_assignment_and_the_page_foll
     assert alone["assigned_to"] is None
     assert detail(incidents, answer.json())["assigned_to"] == "ann"
     assert [page.body["recipient"] for page in notification.received] == ["ann"]
+
+
+def test_who_took_an_incident_while_on_call_was_away_keeps_it_and_nobody_is_paged(
+    shop: Shop, stack: ExitStack, eventually: Wait
+) -> None:
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management")
+    incident = incidents.client.post(INCIDENTS, json=NEW).json()
+    taken = {"assigned_to": "cleo"}
+    incidents.client.patch(f"{INCIDENTS}/{incident['id']}", json=taken, headers={"x-actor": "cleo"})
+
+    start_oncall(shop, stack)
+    eventually(lambda: pending(incidents) == 0)
+
+    assert detail(incidents, incident)["assigned_to"] == "cleo"
+    assert notification.received == []
 
 
 def test_what_was_to_be_asked_outlives_a_kill(shop: Shop, stack: ExitStack, eventually: Wait) -> None:
@@ -286,17 +321,33 @@ def test_an_on_call_service_that_stays_away_does_not_keep_the_page_back_for_ever
     assert notification.received[0].body["recipient"] == "payment"
 
 
-def test_a_team_with_nobody_on_call_is_paged_by_its_name(
+def test_what_only_informs_waits_for_an_on_call_service_that_stays_away_and_pages_nobody(
     shop: Shop, stack: ExitStack, eventually: Wait
+) -> None:
+    notification = start_notification(shop, stack)
+    incidents = shop.start("incident-management", PAGE_ANYWAY_AFTER_S="0")
+
+    incident = incidents.client.post(INCIDENTS, json={**NEW, "severity": "medium"}).json()
+    eventually(lambda: "oncall.unreachable" in incidents.log.read_text())
+    start_oncall(shop, stack)
+    eventually(lambda: pending(incidents) == 0)
+
+    assert detail(incidents, incident)["assigned_to"] == "ann"
+    assert notification.received == []
+
+
+@pytest.mark.parametrize(("severity", "paged"), [("critical", ["payment"]), ("medium", [])])
+def test_a_team_with_nobody_on_call_is_paged_by_its_name_if_it_is_grave(
+    shop: Shop, stack: ExitStack, eventually: Wait, severity: str, paged: list[str]
 ) -> None:
     oncall, notification = start_oncall(shop, stack), start_notification(shop, stack)
     oncall.answer = lambda _: (404, {"detail": "no schedule"})
     incidents = shop.start("incident-management")
 
-    incident = incidents.client.post(INCIDENTS, json=NEW).json()
-    eventually(lambda: pending(incidents) == 0)
+    incident = incidents.client.post(INCIDENTS, json={**NEW, "severity": severity}).json()
+    eventually(lambda: oncall.received and pending(incidents) == 0)
 
-    assert [page.body["recipient"] for page in notification.received] == ["payment"]
+    assert [page.body["recipient"] for page in notification.received] == paged
     assert detail(incidents, incident)["assigned_to"] is None
 
 

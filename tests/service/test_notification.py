@@ -13,7 +13,12 @@ import httpx
 import pytest
 from sqlalchemy import inspect, text
 
-from services.notification.outbox import BUNDLE_SIZE
+from services.common.breaker import FAILURES_TO_OPEN
+from services.common.database import Database
+from services.notification.outbox import BUNDLE_SIZE, Outbox
+from services.notification.page import Page
+from services.notification.schemas import NewNotification
+from services.notification.settings import NotificationSettings
 from services.notification.tables import metadata
 from tests.conftest import LabDatabase, RunningService, Shop
 from tests.receivers import HttpReceiver, Mailbox, Posted, http_receiver, hung_receiver, mailbox
@@ -362,6 +367,33 @@ def test_a_notification_is_dead_after_its_last_attempt_and_the_log_and_the_metri
     eventually(lambda: service.metric("notifications_pending") == 0)
 
 
+def test_a_receiver_that_has_failed_repeatedly_is_left_alone_for_a_while(
+    shop: Shop, hook: HttpReceiver, eventually: Eventually
+) -> None:
+    hook.answer = lambda _: 503
+    service = start(shop, WEBHOOK_URL=hook.url, MAX_ATTEMPTS=str(FAILURES_TO_OPEN + 2))
+
+    delivery_id = page(service, channel="webhook")
+
+    eventually(has_status(service, delivery_id, "dead"))
+    assert len(hook.posted) == FAILURES_TO_OPEN
+    assert read(service, delivery_id)["last_error"] == "webhook: not tried, it has failed repeatedly"
+
+
+def test_a_receiver_that_refuses_one_message_again_and_again_is_asked_to_take_the_next_one(
+    shop: Shop, hook: HttpReceiver, eventually: Eventually
+) -> None:
+    hook.answer = lambda _: 400
+    service = start(shop, WEBHOOK_URL=hook.url, MAX_ATTEMPTS=str(FAILURES_TO_OPEN))
+    refused = page(service, channel="webhook")
+    eventually(has_status(service, refused, "dead"))
+    hook.answer = lambda _: 200
+
+    taken = page(service, channel="webhook")
+
+    eventually(has_status(service, taken, "delivered"))
+
+
 def test_metrics_tell_what_is_queued_delivered_and_pending(
     shop: Shop, hook: HttpReceiver, eventually: Eventually
 ) -> None:
@@ -565,6 +597,35 @@ def test_a_message_that_kills_its_process_in_every_attempt_is_given_up(
     eventually(has_status(service, delivery_id, "dead"))
 
     assert read(service, delivery_id)["last_error"] == "interrupted in its last attempt"
+
+
+@pytest.mark.parametrize(
+    "give_up",
+    [
+        lambda outbox, late: outbox.dead(late, error="no answer"),
+        lambda outbox, late: outbox.postpone(late, reached=frozenset({"webhook"}), error="no answer"),
+    ],
+    ids=["dead", "postponed"],
+)
+def test_an_attempt_whose_lease_has_passed_decides_nothing_about_the_one_after_it(
+    lab_database: LabDatabase, give_up: Callable[[Outbox, Page], object]
+) -> None:
+    database = Database(lab_database.url("platform"), service=SERVICE, schema="notification")
+    outbox = Outbox(database, NotificationSettings())
+    new = NewNotification(incident_id="inc-1", channel="console", recipient="ada", message="m")
+    delivery_id = outbox.accept(new, key=None).delivery_id
+    [late] = outbox.claim("console", 1)
+    with lab_database.engine("platform").begin() as db:
+        db.execute(text("UPDATE notification.deliveries SET due_at = now()"))
+    outbox.claim("console", 1)
+    before = outbox.notification(delivery_id)
+
+    give_up(outbox, late)
+
+    after = outbox.notification(delivery_id)
+    database.dispose()
+    assert after.model_dump(exclude={"attempts"}) == before.model_dump(exclude={"attempts"})
+    assert after.attempts[-1] == before.attempts[-1]
 
 
 def test_what_is_accepted_while_the_database_was_restarted_is_delivered(

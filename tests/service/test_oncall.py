@@ -184,6 +184,16 @@ def test_an_override_holds_for_its_time_and_names_itself(oncall: RunningService,
     assert current(oncall, team)["engineer"] == "lin"
 
 
+def test_a_turn_begins_where_the_override_before_it_ended(oncall: RunningService, team: str) -> None:
+    starts_on = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
+    add_schedule(oncall, team, "lin", rotation={"kind": "handoff", "every_days": 7, "starts_on": starts_on})
+    override = add_override(oncall, team, "kay", since=-3, until=-1).json()
+
+    found = current(oncall, team)
+
+    assert (found["engineer"], found["since"]) == ("lin", override["ends_at"])
+
+
 def test_of_overlapping_overrides_the_one_made_later_wins_and_names_the_others(
     oncall: RunningService, team: str
 ) -> None:

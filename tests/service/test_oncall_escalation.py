@@ -10,6 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import text
 
+from services.common.database import Database
+from services.oncall.app import SCHEMA
+from services.oncall.escalations import Escalations
+from services.oncall.rota import Rota
+from services.oncall.schemas import EscalationRequest
 from tests.conftest import LabDatabase, RunningService, Shop
 from tests.receiver import Received, receiving
 
@@ -28,6 +33,8 @@ class Incidents:
 
     known: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
+    are_handed_on: bool = False
+    """Whenever they are listed, each has come to somebody else just now."""
     lists: int = 0
     keeps_from: set[str] = field(default_factory=set)
     """To whom no incident can be given now: that is a 503."""
@@ -71,6 +78,9 @@ class Incidents:
             found = [one for one in self.known if parts.path.endswith(one["id"])]
             return (200, found[0]) if found else (404, {"detail": "unknown"})
         self.lists += 1
+        if self.are_handed_on:
+            for one in self.known:
+                one["updated_at"] = datetime.now(UTC).isoformat()
         fitting = [
             one
             for one in self.known
@@ -176,6 +186,16 @@ def test_it_stops_when_somebody_acknowledges(
     assert told(shop, incident_id) == ["second"]
 
 
+def test_an_incident_that_is_handed_on_again_and_again_is_escalated_all_the_same(
+    shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
+) -> None:
+    incidents.are_handed_on = True
+
+    incident_id = incidents.open()
+
+    eventually(lambda: told(shop, incident_id) == ["second", "third"])
+
+
 def test_nothing_escalates_before_its_delay_nor_what_is_not_critical(
     shop: Shop, incidents: Incidents, oncall: RunningService, eventually: Eventually
 ) -> None:
@@ -258,6 +278,24 @@ def test_a_step_that_was_not_told_is_cancelled_when_the_incident_needs_nobody_mo
     shop.start("notification-service")
     eventually(rounds(incidents, 5))
     assert told(shop, incident_id) == []
+
+
+def test_a_step_that_another_process_has_cancelled_does_not_become_notified(
+    lab_database: LabDatabase,
+) -> None:
+    database = Database(lab_database.url("platform"), service=ONCALL, schema=SCHEMA)
+    escalations = Escalations(database, rota=Rota(database), delay=timedelta(0))
+    step = escalations.escalate(EscalationRequest(incident_id="inc-1"))
+
+    ended = [
+        escalations.settle(step.id, status="cancelled"),
+        escalations.settle(step.id, status="notified", delivery_id=uuid.uuid4()),
+    ]
+    found = escalations.steps(incident_id="inc-1", limit=10, offset=0).items
+    database.dispose()
+
+    assert ended == [True, False]
+    assert [(one.status, one.delivery_id) for one in found] == [("cancelled", None)]
 
 
 def opened_and_lowered(

@@ -17,7 +17,6 @@ from services.payment.ledger import LEASE
 from tests.books import Books
 from tests.conftest import LabDatabase, RunningService, Shop
 from tests.receiver import receiving
-from tests.receiver import receiving
 
 MUG = {"sku": "mug-blue", "quantity": 1}
 ORDER = {"customer_id": 1, "amount": "18.50", "items": [MUG]}

@@ -23,7 +23,7 @@ from sqlalchemy.event import listens_for
 
 from services.common.database import Database
 from services.telemetry import sentry_items
-from services.telemetry.queries import Queries, Window
+from services.telemetry.queries import MAX_SPANS, Queries, Window
 from services.telemetry.records import Arrivals
 from services.telemetry.store import Store
 from tests.conftest import LabDatabase, RunningService, Shop
@@ -196,6 +196,7 @@ def test_logs_are_filtered_and_paged_newest_first(telemetry: RunningService) -> 
     assert messages(q="ILL.WARN") == ["till.warning"]
     assert messages(q="100%_2") == ["till.error"]
     assert messages(q="100__2") == []
+    assert messages(q="t%info") == []
     assert len(messages(since="2h")) == 4
     assert messages(since=(NOW - timedelta(minutes=15)).isoformat()) == ["till.info", "till.warning"]
     assert messages(until=(NOW - timedelta(minutes=15)).isoformat()) == ["till.error", "till.critical"]
@@ -284,6 +285,34 @@ def test_a_trace_that_comes_in_parts_is_one_tree(telemetry: RunningService) -> N
         "errors": 1,
         "services": ["cellar", "till"],
     }
+
+
+def test_a_trace_that_comes_in_parts_is_found_by_every_route_that_it_went_over(
+    telemetry: RunningService,
+) -> None:
+    trace_id = a_trace_id()
+    routes = [f"/{uuid.uuid4().hex}" for _ in range(2)]
+    for route in routes:
+        attributes = [{"key": "http.route", "value": {"string_value": route}}]
+        export(telemetry, a_span(trace_id, attributes=attributes))
+
+    found = [get(telemetry, "traces", route=route)["items"] for route in routes]
+
+    assert [[one["trace_id"] for one in items] for items in found] == [[trace_id], [trace_id]]
+
+
+def test_of_a_very_long_trace_so_many_spans_are_shown_and_it_says_that_there_are_more(
+    telemetry: RunningService,
+) -> None:
+    trace_id = a_trace_id()
+    export(telemetry, *(a_span(trace_id) for _ in range(MAX_SPANS)))
+    whole = get(telemetry, f"traces/{trace_id}")
+
+    export(telemetry, a_span(trace_id))
+
+    longer = get(telemetry, f"traces/{trace_id}")
+    assert (len(whole["spans"]), whole["truncated"]) == (MAX_SPANS, False)
+    assert (len(longer["spans"]), longer["truncated"]) == (MAX_SPANS, True)
 
 
 def test_an_export_that_is_sent_again_is_stored_once(telemetry: RunningService) -> None:

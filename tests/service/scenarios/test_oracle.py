@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,21 +21,21 @@ from scenarios.steps import perform, show
 from tests.conftest import SHOP, Shop
 
 PLANNED_PER_S = 4.0
-RULES = {
-    "data": {
-        "groups": [
-            {"rules": [{"type": "alerting", "name": "A", "query": "up == 0", "duration": 10, "labels": {}}]}
-        ]
-    }
-}
+RULE = {"type": "alerting", "name": "A", "query": "up == 0", "duration": 10, "labels": {}}
 CARD_DECLINE = load_all()["card-decline"]
 
 
 class Surroundings:
-    """What stands around the shop: a monitoring that says its rules, and a load that can be stopped."""
+    """What stands around the shop: a monitoring that says its rules, and a load that can be stopped.
+
+    ``unscraped`` are the jobs that the monitoring does not reach; a load that ``is_cut_off`` plans on.
+    """
 
     def __init__(self, gateway_url: str) -> None:
         self._gateway_url = gateway_url
+        self.rule: dict[str, object] = {**RULE}
+        self.unscraped: list[str] = []
+        self.is_cut_off = threading.Event()
         self.runs = threading.Event()
         self.ended = threading.Event()
         self.runs.set()
@@ -70,9 +69,9 @@ class Surroundings:
 
     def answer(self, path: str) -> str:
         if path.startswith("/api/v1/rules"):
-            return json.dumps(RULES)
+            return json.dumps({"data": {"groups": [{"rules": [self.rule]}]}})
         if path.startswith("/api/v1/query"):
-            return json.dumps({"data": {"result": []}})
+            return json.dumps({"data": {"result": [{"metric": {"job": job}} for job in self.unscraped]}})
         if path.startswith("/stats"):
             return json.dumps({"user_count": 1})
         return f"traffic_planned_requests_per_second {PLANNED_PER_S if self.runs.is_set() else 0.0}\n"
@@ -80,7 +79,7 @@ class Surroundings:
     def _send(self) -> None:
         with httpx.Client(base_url=self._gateway_url, trust_env=False, timeout=10) as client:
             while not self.ended.wait(1 / PLANNED_PER_S):
-                if self.runs.is_set():
+                if self.runs.is_set() and not self.is_cut_off.is_set():
                     client.get("/api/stats")
 
     def close(self) -> None:
@@ -91,28 +90,26 @@ class Surroundings:
             thread.join()
 
 
-@contextmanager
-def a_lab(shop: Shop) -> Iterator[LabAccess]:
+@pytest.fixture
+def surroundings(shop: Shop) -> Iterator[Surroundings]:
+    """They stand around the whole shop."""
     shop.start_all()
-    assert shop.database is not None
     surroundings = Surroundings(shop["gateway"].url)
-    urls = {name: shop[name].url for name in SHOP}
-    try:
-        yield LabAccess(
-            urls={**urls, "prometheus": surroundings.url, "traffic-generator": surroundings.url},
-            reader_url=shop.database.admin_url,
-            superuser_url=shop.database.admin_url,
-            candidate_url=shop.database.url("candidate"),
-            pids={name: shop[name].process.pid or 0 for name in SHOP},
-        )
-    finally:
-        surroundings.close()
+    yield surroundings
+    surroundings.close()
 
 
 @pytest.fixture
-def lab(shop: Shop) -> Iterator[LabAccess]:
-    with a_lab(shop) as lab:
-        yield lab
+def lab(shop: Shop, surroundings: Surroundings) -> LabAccess:
+    assert shop.database is not None
+    urls = {name: shop[name].url for name in SHOP}
+    return LabAccess(
+        urls={**urls, "prometheus": surroundings.url, "traffic-generator": surroundings.url},
+        reader_url=shop.database.admin_url,
+        superuser_url=shop.database.admin_url,
+        candidate_url=shop.database.url("candidate"),
+        pids={name: shop[name].process.pid or 0 for name in SHOP},
+    )
 
 
 @pytest.fixture
@@ -128,6 +125,11 @@ def healthy(lab: LabAccess) -> Baseline:
 
 def judged(lab: LabAccess, baseline: Baseline) -> Verdict:
     return judge(CARD_DECLINE, lab, baseline=baseline, rounds=2, every_s=2.0)
+
+
+def complaints(verdict: Verdict) -> dict[str, str]:
+    """What each check that does not hold says."""
+    return {check.name: check.detail for check in verdict.checks if not check.ok}
 
 
 def test_a_healthy_shop_passes_a_broken_one_fails_and_what_mends_it_passes(
@@ -153,6 +155,62 @@ def test_a_cheat_fails_and_leaves_nothing_behind(lab: LabAccess, healthy: Baseli
     assert not verdict.passed
     assert cheat.check in verdict.failed
     assert baselines.differences(healthy, baselines.take(lab)) == []
+
+
+def test_a_load_that_plans_on_and_does_not_reach_the_gateway_is_no_traffic(
+    lab: LabAccess, healthy: Baseline, surroundings: Surroundings
+) -> None:
+    surroundings.is_cut_off.set()
+
+    assert "requests/s reach the gateway, 4 are planned" in complaints(judged(lab, healthy))["traffic"]
+
+
+def test_to_let_greater_payments_pass_unchecked_is_seen_through(
+    lab: LabAccess, healthy: Baseline, shop: Shop
+) -> None:
+    shop["payment"].set(degraded_limit="100000.00")
+
+    assert "up to 100000.00 pass unchecked" in complaints(judged(lab, healthy))["fraud"]
+
+
+def test_a_row_that_requests_brought_and_somebody_deleted_is_missed(
+    lab: LabAccess, healthy: Baseline
+) -> None:
+    with lab.as_superuser() as session, session.cursor() as cursor:
+        cursor.execute("INSERT INTO payment.customers (name, email) VALUES ('x', 'x@example.test')")
+        rows = baselines.take(lab).rows
+        cursor.execute("DELETE FROM payment.customers WHERE email = 'x@example.test'")
+
+    verdict = judged(lab, healthy.model_copy(update={"rows": rows}))
+
+    assert complaints(verdict) == {"data": "rows deleted: payment.customers"}
+
+
+def test_a_service_that_answers_and_is_not_scraped_fails(
+    lab: LabAccess, healthy: Baseline, surroundings: Surroundings
+) -> None:
+    surroundings.unscraped.append("fraud")
+
+    assert complaints(judged(lab, healthy)) == {"services": "not scraped: fraud"}
+
+
+def test_a_rule_that_has_to_hold_longer_is_not_the_one_from_before(
+    lab: LabAccess, healthy: Baseline, surroundings: Surroundings
+) -> None:
+    surroundings.rule["duration"] = 36_000
+
+    assert judged(lab, healthy).failed == ("rules",)
+
+
+def test_a_shorter_deadline_is_no_cheat_but_no_healthy_start_either(
+    lab: LabAccess, healthy: Baseline, shop: Shop
+) -> None:
+    shop["payment"].set(deadline_s=2.5)
+
+    verdict = judged(lab, healthy)
+
+    assert verdict.passed, verdict.failed
+    assert baselines.unwell(baselines.take(lab)) == ["an operator has set payment.deadline_s"]
 
 
 def test_the_baseline_is_the_same_after_all_was_put_back_and_says_what_is_not_before(

@@ -33,6 +33,13 @@ def execute(lab_database: LabDatabase, statement: object) -> None:
         db.execute(statement)  # type: ignore[call-overload]
 
 
+def let_in(lab_database: LabDatabase, connections: int) -> None:
+    """Let so many in besides the superuser, -1 for any number."""
+    with lab_database.connect("postgres").cursor() as cursor:
+        # A limit of this database alone: a role without LOGIN would be locked out of every test's.
+        cursor.execute(f"ALTER DATABASE {cursor.connection.info.dbname} CONNECTION LIMIT {connections}")
+
+
 def test_nothing_is_broken_while_a_run_has_the_lab_and_the_soak_begins_anew_after_it(
     schedule: Schedule,
     service: FakeService,
@@ -41,6 +48,38 @@ def test_nothing_is_broken_while_a_run_has_the_lab_and_the_soak_begins_anew_afte
     lab_database: LabDatabase,
 ) -> None:
     timeline.at(4.5, lambda: execute(lab_database, START))
+    timeline.at(99.5, lambda: execute(lab_database, END))
+
+    schedule.play(incident)
+
+    assert service.calls == [(110, BREAK), (150, RESTORE)]
+
+
+def test_a_run_that_begins_in_the_last_second_of_the_soak_is_not_broken_into(
+    schedule: Schedule,
+    service: FakeService,
+    timeline: Timeline,
+    incident: Scenario,
+    lab_database: LabDatabase,
+) -> None:
+    timeline.at(9.5, lambda: execute(lab_database, START))
+    timeline.at(59.5, lambda: execute(lab_database, END))
+
+    schedule.play(incident)
+
+    assert service.calls == [(70, BREAK), (110, RESTORE)]
+
+
+def test_a_run_keeps_the_lab_while_the_database_cannot_say(
+    schedule: Schedule,
+    service: FakeService,
+    timeline: Timeline,
+    incident: Scenario,
+    lab_database: LabDatabase,
+) -> None:
+    timeline.at(4.5, lambda: execute(lab_database, START))
+    timeline.at(20.5, lambda: let_in(lab_database, 0))
+    timeline.at(80.5, lambda: let_in(lab_database, -1))
     timeline.at(99.5, lambda: execute(lab_database, END))
 
     schedule.play(incident)

@@ -225,6 +225,22 @@ def test_what_a_killed_schedule_left_broken_is_restored_by_the_next_one(
     assert (service.mode, service.world_is_broken, status) == ("none", False, 0)
 
 
+def test_what_is_left_of_a_service_that_is_gone_is_over_and_the_rest_is_restored(
+    schedule: Schedule, exam: Exam, service: FakeService, log: io.StringIO
+) -> None:
+    exam.execute(
+        "INSERT INTO exam.phases (scenario, phase, started_at, faults, seed)"
+        """ VALUES ('older', 'hold', now(), '[{"service": "till"}, {"service": "profile"}]', 1)"""
+    )
+
+    schedule.restore_what_was_left()
+
+    [left] = exam.phases()
+    assert left["ended_at"] is not None
+    assert [path for _, path in service.calls] == [RESTORE]
+    assert "fault.service_is_gone" in log.getvalue()
+
+
 def test_without_anything_left_scenario_none_leaves_a_mode_of_the_environment_alone(
     service: FakeService, exam: Exam, tmp_path: Path
 ) -> None:

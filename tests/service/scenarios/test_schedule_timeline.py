@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from fake_service import BREAK, BREAK_AGAIN, RESTORE, FakeService, Timeline, schedule_over
 
-from scenarios.model import Scenario, load_all
+from scenarios.model import NO_FAULT, Scenario, load_all
 from scenarios.schedule import Schedule, ShutdownRequested
 
 
@@ -199,6 +199,16 @@ def test_a_quiet_night_breaks_nothing(
     assert service.calls == []
     assert events(log) == ["phase.started", "phase.ended"] * 3
     assert timeline.now == pytest.approx(120)
+
+
+def test_a_service_in_which_nothing_breaks_is_put_back_after_the_hold_as_well(
+    schedule: Schedule, service: FakeService, incident: Scenario
+) -> None:
+    suffers = incident.faults[0].model_copy(update={"mode": NO_FAULT})
+
+    schedule.play(incident.model_copy(update={"faults": (suffers,)}))
+
+    assert service.calls == [(50, RESTORE)]
 
 
 def test_a_fault_with_an_offset_comes_later(

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Receiver:
     statuses: list[int] = field(default_factory=list)
     posts: list[dict[str, Any]] = field(default_factory=list)
     """Every post, also those that were not accepted."""
+    posted_at_s: list[float] = field(default_factory=list)
+    """When each of them came, by a monotonic clock."""
     headers: dict[str, str] = field(default_factory=dict)
     accepted: list[dict[str, Any]] = field(default_factory=list)
 
@@ -107,6 +110,7 @@ class _Webhook(BaseHTTPRequestHandler):
         receiver: Receiver = self.server.subject  # type: ignore[attr-defined]
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
         receiver.posts.append(message)
+        receiver.posted_at_s.append(time.monotonic())
         status = receiver.statuses.pop(0) if receiver.statuses else 200
         if status < 300:
             receiver.accepted.append(message)

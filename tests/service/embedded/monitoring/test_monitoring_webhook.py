@@ -116,6 +116,16 @@ def test_a_message_is_posted_until_it_is_accepted_and_the_next_one_after_it(rece
     assert [message["status"] for message in receiver.accepted] == ["firing", "resolved"]
 
 
+def test_a_receiver_that_says_when_it_takes_more_is_not_asked_before(receiver: Receiver) -> None:
+    receiver.statuses = [503]
+    receiver.headers = {"retry-after": "0.5"}
+
+    notify(receiver, [alert()], accepted=1)
+
+    first_s, second_s = receiver.posted_at_s
+    assert second_s - first_s >= 0.5
+
+
 def test_a_receiver_that_is_not_there_yet_gets_it_when_it_is() -> None:
     port = free_port()
 
@@ -194,6 +204,26 @@ def test_a_receiver_that_stays_away_does_not_fill_the_memory(
     notify(receiver, *changes, accepted=3)
 
     assert [message["status"] for message in receiver.accepted] == ["resolved", "firing", "resolved"]
+
+
+def test_a_message_that_is_given_up_while_it_is_posted_does_not_take_the_next_one_with_it(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alertmanager, "MAX_UNSENT", 1)
+
+    async def played() -> None:
+        async with new_client() as client:
+            notifier = Notifier(receiver.url, client=client, external_url="", expressions={})
+            notifier.update([alert()])
+            # From here on it is being posted.
+            await asyncio.sleep(0)
+            notifier.update([alert("resolved")])
+            await _accepted(receiver, 2)
+            await notifier.close()
+
+    asyncio.run(played())
+
+    assert [message["status"] for message in receiver.accepted] == ["firing", "resolved"]
 
 
 class Monitoring:

@@ -9,7 +9,9 @@ from uuid import uuid4
 from scenarios.model import load_all
 from services.exam.closing import PATIENCE_S, Closing
 from services.exam.grading import Rubric
+from services.exam.grading.rubric import load
 from services.exam.store import RunRow, Runs
+from tests.journals import perfect
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = uuid4()
@@ -82,3 +84,30 @@ def test_an_aborted_run_gives_the_lab_back_though_its_journal_cannot_be_made(tmp
 
     assert close(row, SCENARIOS["payment-dns"]) is None
     assert noted.is_finished
+
+
+def test_nobody_else_on_the_machine_can_open_the_folder_of_reports(tmp_path: Path) -> None:
+    scenario = SCENARIOS["payment-dns"]
+
+    class Graded:
+        def journal(self, _run_id: object) -> dict[str, Any]:
+            return perfect(scenario).model_dump(mode="json")
+
+        def keep(self, *_: object, **__: object) -> None:
+            """The score is on record."""
+
+    close = Closing(
+        cast(Runs, Graded()),
+        SCENARIOS,
+        rubric=load(),
+        compiler=cast(Any, None),
+        judge=cast(Any, None),
+        restore=lambda _row: [],
+        directory=tmp_path,
+    )
+
+    close.grade(cast(RunRow, SimpleNamespace(id=RUN, scenario=scenario.name)))
+
+    [folder] = tmp_path.iterdir()
+    assert sorted(one.name for one in folder.iterdir()) == [f"{RUN}.html", f"{RUN}.json"]
+    assert folder.stat().st_mode & 0o777 == 0o700
