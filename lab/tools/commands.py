@@ -1,4 +1,4 @@
-"""The candidate's commands: the same as the tools of ``lab mcp``, typed by a person."""
+"""The candidate's commands: what the tools of ``lab mcp`` do that a person types; the rest a person sees."""
 
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID

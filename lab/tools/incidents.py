@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from embedded.errors import LabError
-from lab.tools.api import Api, Document
+from lab.tools.api import Api, Document, Offset
 from lab.tools.seat import Seat
 from services.common.fields import Severity
 from services.incident_management.schemas import STATUSES, Status
@@ -22,10 +22,13 @@ class Incidents:
         self._api = Api(seat.url("incident-management") + "/api/v1", actor=seat.actor)
 
     def list_incidents(
-        self, status: Status | None = None, limit: Annotated[int, Field(ge=1, le=200)] = 20
+        self,
+        status: Status | None = None,
+        limit: Annotated[int, Field(ge=1, le=200)] = 20,
+        offset: Offset = 0,
     ) -> Document:
         """Incidents, newest first."""
-        return self._api.get(PATH, status=status, limit=limit)
+        return self._api.get(PATH, status=status, limit=limit, offset=offset)
 
     def get_incident(self, incident_id: UUID) -> Document:
         """One incident with its alerts, notes and timeline."""

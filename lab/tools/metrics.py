@@ -14,6 +14,8 @@ from lab.tools.api import Api, Document
 from lab.tools.seat import Seat
 
 RELEASE_STEP_S = 5.0
+MOST_POINTS = 11_000
+"""Prometheus gives no more of a series."""
 HOLE_STEPS = 2
 """A series that is away for more steps has ended; one scrape may fail."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600}

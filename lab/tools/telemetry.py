@@ -5,7 +5,7 @@ from typing import Annotated, cast, get_args
 from pydantic import Field
 
 from embedded.errors import LabError
-from lab.tools.api import Api, Document
+from lab.tools.api import Api, Document, Offset, part
 from lab.tools.seat import Seat
 from services.telemetry.records import Level
 
@@ -28,12 +28,13 @@ class Telemetry:
         since: Since = "15m",
         until: Since = None,
         limit: Annotated[int, Field(ge=1, le=MOST_LINES)] = 50,
+        offset: Offset = 0,
     ) -> Document:
         """Log lines, newest first: of that level or above, with `contains` in the message or attributes.
 
         Each has a `signal_id`, which is what a diagnosis gives as evidence of kind `signal`.
         """
-        window = {"since": since, "until": until, "limit": limit}
+        window = {"since": since, "until": until, "limit": limit, "offset": offset}
         return self._api.get("/logs", service=service, level=level, q=contains, trace_id=trace_id, **window)
 
     def search_traces(
@@ -45,9 +46,10 @@ class Telemetry:
         since: Since = "15m",
         until: Since = None,
         limit: Annotated[int, Field(ge=1, le=500)] = 20,
+        offset: Offset = 0,
     ) -> Document:
         """Traces, newest first, in which the service, or the route, occurs anywhere."""
-        window = {"since": since, "until": until, "limit": limit}
+        window = {"since": since, "until": until, "limit": limit, "offset": offset}
         error = True if only_errors else None
         return self._api.get(
             "/traces", service=service, route=route, error=error, min_duration_ms=min_duration_ms, **window
@@ -55,7 +57,7 @@ class Telemetry:
 
     def get_trace(self, trace_id: str) -> Document:
         """One trace as a tree of spans."""
-        return self._api.get(f"/traces/{trace_id}")
+        return self._api.get(f"/traces/{part(trace_id)}")
 
     def search_errors(
         self,
@@ -63,13 +65,16 @@ class Telemetry:
         since: Since = "15m",
         until: Since = None,
         limit: Annotated[int, Field(ge=1, le=200)] = 20,
+        tags: Annotated[list[str] | None, Field(description="Each as `key:value`; all of them.")] = None,
+        offset: Offset = 0,
     ) -> Document:
         """Errors in groups, as an error tracker has them, that seen last first."""
-        return self._api.get("/errors", service=service, since=since, until=until, limit=limit)
+        window = {"since": since, "until": until, "limit": limit, "offset": offset}
+        return self._api.get("/errors", service=service, tag=tags, **window)
 
     def get_error(self, group_id: str) -> Document:
         """One group of errors with its latest ones: stack, tags, trace."""
-        return self._api.get(f"/errors/{group_id}")
+        return self._api.get(f"/errors/{part(group_id)}")
 
 
 def level_of(text: str | None) -> Level | None:

@@ -1,10 +1,13 @@
 """The candidate's tools on real services: the same functions that `lab mcp` offers and the commands call."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,15 @@ from sqlalchemy import text
 
 from embedded.errors import LabError
 from embedded.free_ports import free_port
-from lab.tools.database import Database
+from lab.tools.bounds import MOST_CHARACTERS
+from lab.tools.database import LONGEST_VALUE, Database
 from lab.tools.incidents import Incidents
 from lab.tools.metrics import Metrics
 from lab.tools.names import Names
 from lab.tools.operations import Operations
 from lab.tools.seat import Seat
 from lab.tools.server import server
+from lab.tools.telemetry import Telemetry
 from services.common.catalog import PROMETHEUS, SERVICES
 from tests.conftest import Shop
 from tests.exam import TOKEN, Exam
@@ -79,12 +84,57 @@ def call(seat: Seat, tool: str, **arguments: Any) -> Any:
     return asyncio.run(asked())
 
 
-def test_the_server_offers_the_candidates_tools_and_no_more(candidate: Seat) -> None:
-    async def listed() -> set[str]:
-        async with Client(server(candidate)) as client:
-            return {tool.name for tool in (await client.list_tools()).tools}
+def offered(seat: Seat) -> dict[str, dict[str, Any]]:
+    """The schema of each tool's arguments, by the tool's name."""
 
-    assert asyncio.run(listed()) == TOOLS
+    async def listed() -> dict[str, dict[str, Any]]:
+        async with Client(server(seat)) as client:
+            return {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+
+    return asyncio.run(listed())
+
+
+def write_log(shop: Shop, *messages: str) -> None:
+    """Log lines of the till, a second between two, the last one now."""
+    ages = range(len(messages) - 1, -1, -1)
+    lines = [
+        {
+            "signal_id": str(uuid.uuid4()),
+            "timestamp": (datetime.now(UTC) - timedelta(seconds=age)).isoformat(),
+            "service_name": "till",
+            "level": "INFO",
+            "message": message,
+        }
+        for age, message in zip(ages, messages, strict=True)
+    ]
+    assert shop["telemetry"].client.post("/ingest/logs", json=lines).json()["stored"] == len(lines)
+
+
+def test_the_server_offers_the_candidates_tools_and_no_more(candidate: Seat) -> None:
+    assert offered(candidate).keys() == TOOLS
+
+
+def test_every_tools_schema_allows_the_arguments_that_it_has_and_no_more(candidate: Seat) -> None:
+    assert {name for name, schema in offered(candidate).items() if schema["additionalProperties"]} == set()
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "refused"),
+    [
+        ("submit_diagnosis", {"diagnosis": {}, "is_draft": True}, "is_draft; it takes: diagnosis, draft"),
+        (
+            "query_metrics_over_time",
+            {"promql": "up", "start": "1h", "step": 1},
+            "start, step; it takes: promql, since, step_s",
+        ),
+        ("search_logs", {"serivce": "payment"}, "serivce; it takes: service, level,"),
+        ("brief", {"run": "r1"}, "run; it takes none"),
+    ],
+)
+def test_an_argument_that_a_tool_does_not_have_is_refused_with_those_that_it_has(
+    candidate: Seat, tool: str, arguments: dict[str, Any], refused: str
+) -> None:
+    assert f"{tool} has no argument {refused}" in call(candidate, tool, **arguments)
 
 
 def test_sql_runs_as_the_candidate_and_gives_so_many_rows(candidate: Seat) -> None:
@@ -133,6 +183,116 @@ def test_values_of_every_kind_come_as_json(candidate: Seat) -> None:
 
     [row] = answer["rows"]
     assert (row[0], row[3]) == ("1.50", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("'0044-03-15 BC'::date", "0044-03-15 BC"),
+        ("'20000-01-01'::timestamp", "20000-01-01 00:00:00"),
+        ("'20000-01-01 UTC'::timestamptz AT TIME ZONE 'UTC'", "20000-01-01 00:00:00"),
+        ("'infinity'::date", "infinity"),
+        ("'-infinity'::timestamptz", "-infinity"),
+        ("array['20000-01-01'::date, '2026-01-13'::date]", ["20000-01-01", "2026-01-13"]),
+        ("'100000000 years'::interval", "100000000 years"),
+        (r"'\x00ff'::bytea", r"\x00ff"),
+        (r"array['\x00ff'::bytea]", [r"\x00ff"]),
+        ("'NaN'::float8", "NaN"),
+        ("array['Infinity'::float8, '-Infinity', 0.5]", ["Infinity", "-Infinity", 0.5]),
+        ("'NaN'::numeric", "NaN"),
+    ],
+)
+def test_a_value_that_json_or_python_has_not_comes_as_its_text(
+    candidate: Seat, expression: str, shown: object
+) -> None:
+    assert call(candidate, "run_sql", statement=f"SELECT {expression}")["rows"] == [[shown]]
+
+
+def test_an_answer_that_cannot_be_read_says_so_and_that_the_statement_ran(candidate: Seat) -> None:
+    answer = call(candidate, "run_sql", statement="SELECT ('1' || repeat('0', 5000))::jsonb")
+
+    assert "the statement ran, but what it gave cannot be shown: " in answer
+
+
+def test_a_statement_with_a_nul_in_it_is_not_run_in_part(candidate: Seat) -> None:
+    assert "NUL" in call(candidate, "run_sql", statement="SELECT 1\0 WHERE false")
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [
+        "repeat('x', 2000000)",
+        "(SELECT array_agg(n) FROM generate_series(1, 300000) AS n)",
+        "(SELECT jsonb_object_agg('k' || n, n) FROM generate_series(1, 100000) AS n)",
+    ],
+)
+def test_a_long_value_is_cut_whatever_its_type(candidate: Seat, wide: str) -> None:
+    [[value, after]] = call(candidate, "run_sql", statement=f"SELECT {wide}, 1")["rows"]
+
+    assert (len(value), value[-1], after) == (LONGEST_VALUE + 1, "…", 1)
+
+
+def test_rows_that_are_too_many_for_an_answer_are_cut_with_a_word_on_it(candidate: Seat) -> None:
+    wide = "SELECT n, repeat('x', 3000) FROM generate_series(1, 1000) AS n"
+
+    answer = call(candidate, "run_sql", statement=wide, limit=1000)
+
+    assert len(json.dumps(answer)) < MOST_CHARACTERS + 1_000
+    assert [row[0] for row in answer["rows"]] == list(range(1, len(answer["rows"]) + 1))
+    assert answer["is_cut"]
+    assert "Fewer columns" in answer["how_to_see_more"]
+
+
+def test_log_lines_that_do_not_fit_are_on_the_next_page(shop: Shop, candidate: Seat) -> None:
+    shop.start("telemetry")
+    write_log(shop, *("x" * 4_000 for _ in range(30)))
+
+    first = call(candidate, "search_logs", limit=1000)
+    rest = call(candidate, "search_logs", limit=1000, offset=first["next_offset"])
+    last = call(candidate, "search_logs", limit=1000, offset=rest["next_offset"])
+
+    found = [line["signal_id"] for page in (first, rest, last) for line in page["items"]]
+    assert (first["is_cut"], "is_cut" in last, last["next_offset"]) == (True, False, None)
+    assert (len(found), len(set(found))) == (30, 30)
+
+
+def test_a_page_of_log_lines_leads_to_the_next_one(shop: Shop, candidate: Seat) -> None:
+    shop.start("telemetry")
+    write_log(shop, "first", "second", "third")
+
+    pages = [Telemetry(candidate).search_logs(limit=1, offset=at)["items"] for at in (0, 1, 2)]
+
+    assert [line["message"] for [line] in pages] == ["third", "second", "first"]  # type: ignore[misc,union-attr,call-overload,index]
+
+
+def test_what_cannot_be_a_part_of_a_path_is_refused_with_the_reason(shop: Shop, candidate: Seat) -> None:
+    shop.start("telemetry")
+
+    for tool, written in (
+        ("get_trace", {"trace_id": "ab\ncd"}),
+        ("get_error", {"group_id": "a\0"}),
+        ("get_error", {"group_id": "abc?x=1"}),
+    ):
+        assert "422: path." in call(candidate, tool, **written)
+    assert "..%2Ferrors: 404: " in call(candidate, "get_trace", trace_id="../errors")
+    assert "URL too long" in call(candidate, "get_trace", trace_id="x" * 70_000)
+    assert "'' names nothing" in call(candidate, "get_error", group_id="")
+    assert "'..' names nothing" in call(candidate, "get_trace", trace_id="..")
+
+
+def test_a_record_is_asked_for_by_its_name_alone(shop: Shop, operations: Operations) -> None:
+    shop.start("dns")
+
+    with pytest.raises(LabError, match=r"%2Fhealth: 4\d\d: "):
+        operations.get_record("../../health")
+
+
+def test_errors_are_found_by_all_of_their_tags(shop: Shop, candidate: Seat) -> None:
+    shop.start("telemetry")
+
+    with pytest.raises(LabError, match=r"query\.tag\.1: .*query\.tag\.2: "):
+        Telemetry(candidate).search_errors(tags=["card_range:424242", "none", "neither"])
+    assert Telemetry(candidate).search_errors(tags=["a:1", "b:2"])["items"] == []
 
 
 def test_a_name_is_looked_up_as_dig_would(shop: Shop, candidate: Seat) -> None:
@@ -214,6 +374,16 @@ def test_an_incident_is_taken_noted_resolved_and_looked_back_on(shop: Shop, cand
     shown = [found[name] for name in ("status", "assigned_to", "acknowledged_by", "has_postmortem")]
     assert shown == ["resolved", "ada", "ada", True]
     assert [note["author"] for note in found["notes"]] == ["ada"]  # type: ignore[union-attr,call-overload,index]
+
+
+def test_incidents_that_are_not_on_the_first_page_are_on_the_next(shop: Shop, candidate: Seat) -> None:
+    platform = shop.start("incident-management").client
+    for title in ("Payments fail", "Profiles are slow"):
+        platform.post("/api/v1/incidents", json={"title": title, "service": "till", "severity": "low"})
+
+    [older] = call(candidate, "list_incidents", limit=1, offset=1)["items"]
+
+    assert older["title"] == "Payments fail"
 
 
 def test_without_a_run_the_exams_tools_say_what_is_missing(candidate: Seat) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Scope
 
@@ -15,6 +16,7 @@ from embedded.environment import settings
 from embedded.errors import LabError
 from embedded.supervision import Standing
 from lab.psql import libpq_variables
+from lab.tools.bounds import MOST_CHARACTERS, fitted, written
 from lab.tools.metrics import moment
 from lab.tools.seat import candidate_database_url, seat
 from lab.tools.server import TokenAsked, serve_on_http
@@ -82,8 +84,9 @@ def test_what_is_no_time_is_refused(written: str) -> None:
         moment(written, now=NOW)
 
 
-def test_over_http_the_right_token_lets_a_request_through() -> None:
-    assert status([(b"authorization", b"Bearer right")]) == 200
+@pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
+def test_over_http_the_right_token_lets_a_request_through(scheme: bytes) -> None:
+    assert status([(b"authorization", scheme + b" right")]) == 200
 
 
 @pytest.mark.parametrize(
@@ -92,11 +95,66 @@ def test_over_http_the_right_token_lets_a_request_through() -> None:
         [],
         [(b"authorization", b"Bearer wrong")],
         [(b"authorization", b"right")],
+        [(b"authorization", b"Basic right")],
+        [(b"authorization", b"Bearer")],
         [(b"authorization", b"Bearer right"), (b"authorization", b"Bearer right")],
     ],
 )
 def test_over_http_any_other_token_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
     assert status(headers) == 401
+
+
+def test_an_answer_that_fits_comes_as_it_is() -> None:
+    answer = {"items": [1, 2, 3], "next_offset": 3, "offset": 0}
+
+    assert fitted(answer, advice="Ask for less.") == answer
+
+
+def test_a_list_that_is_too_long_ends_where_the_answer_does() -> None:
+    found = fitted({"metrics": [f"metric_{n}" for n in range(100_000)]}, advice="Ask for less.")
+
+    names = found["metrics"]
+    assert isinstance(names, list)
+    assert names == [f"metric_{n}" for n in range(len(names))]
+    assert (found["is_cut"], found["how_to_see_more"]) == (True, "Ask for less.")
+    assert MOST_CHARACTERS - 100 < len(written(found)) <= MOST_CHARACTERS
+
+
+def test_a_page_that_was_cut_is_followed_by_what_it_left_out() -> None:
+    page = {"items": ["x" * 1_000] * 100, "limit": 100, "offset": 200, "next_offset": None}
+
+    found = fitted(page, advice="Ask for less.")
+
+    assert isinstance(found["items"], list)
+    assert found["next_offset"] == 200 + len(found["items"])
+
+
+def test_a_long_series_keeps_its_latest_points() -> None:
+    points = [[n, "0.5"] for n in range(20_000)]
+
+    found = fitted({"result": [{"metric": {"job": "x"}, "values": points}]}, advice="Ask for less.")
+
+    [series] = found["result"]  # type: ignore[misc]
+    assert series["metric"] == {"job": "x"}  # type: ignore[call-overload,index]
+    assert 1_000 < len(series["values"]) < len(points)  # type: ignore[arg-type,call-overload,index]
+    assert series["values"] == points[-len(series["values"]) :]  # type: ignore[arg-type,call-overload,index]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"value": "\0" * 200_000},
+        {"value": {f"key {n}": n for n in range(50_000)}},
+        {"value": [[["x" * 99_000]]]},
+        {"a": ["x" * 60_000], "b": {"c": ["y" * 60_000], "d": 1}},
+        {"k" * 100_000: 1},
+    ],
+)
+def test_no_answer_is_longer_than_the_most(answer: dict[str, JsonValue]) -> None:
+    found = fitted(answer, advice="Ask for less.")
+
+    assert len(written(found)) <= MOST_CHARACTERS
+    assert found["is_cut"]
 
 
 def test_a_seat_takes_its_run_from_what_the_examiner_left(
