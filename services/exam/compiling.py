@@ -65,6 +65,7 @@ class Compiler:
             events=tuple(events),
             probes=tuple(probes),
             baseline=usual(row, probes),
+            settings={} if row.world is None else row.world["settings"],
             final=NOT_JUDGED if row.final is None else Verdict.model_validate(row.final),
             incidents=tuple(incidents),
             postmortems=self._incidents.postmortems(incidents, until=row.ended_at),

@@ -145,6 +145,8 @@ class Journal(_Part):
     probes: tuple[Probe, ...] = ()
     baseline: dict[str, RouteBaseline] = {}
     """By route, from the probes before the injection."""
+    settings: dict[str, dict[str, JsonValue]] = {}
+    """Operator settings in force at the start, by service; none in the journals of before they were kept."""
     final: Verdict
     incidents: tuple[dict[str, Any], ...] = ()
     """``GET /api/v1/incidents/{id}`` of each that was opened during the run."""

@@ -74,6 +74,22 @@ class Prometheus:
         except InvalidExpression as error:
             return str(error)
 
+    def services_of(self, selector: str, *, since: datetime, until: datetime) -> frozenset[str]:
+        """The services of the series that a selector meets between the two moments; none if it is none.
+
+        Raises ``GaveUp`` where Prometheus does not manage it.
+        """
+        try:
+            return frozenset(
+                labels.get("service") or labels.get("job", "")
+                for begins, ends in _windows(since, until)
+                for labels, _points in self._range(
+                    f"count by (service, job) ({selector})", since=begins, until=ends
+                )
+            )
+        except InvalidExpression:
+            return frozenset()
+
     def active_alerts(self) -> list[str]:
         """The alerts that fire now, or soon will if nothing changes: ``name of service``."""
         alerts = self._answer("/api/v1/alerts")["data"]["alerts"]

@@ -82,6 +82,7 @@ def test_a_run_goes_from_its_start_over_the_fault_to_a_grade_and_leaves_the_shop
     kinds = [event["kind"] for event in journal["events"]]
     assert list(dict.fromkeys(kind for kind in kinds if kind in wanted)) == wanted
     assert [one["exists"] for one in journal["evidence"]] == [True]
+    assert journal["settings"]["payment"]["fraud_policy"] == "enforce"
     assert {probe["affected"] for probe in journal["probes"]} == {True, False}
     [reverted] = [event for event in journal["events"] if event["kind"] == "fault.reverted"]
     assert reverted["detail"] == {"left": []}

@@ -1,33 +1,16 @@
 """Communication and wrap-up: whether others could have known. By the rubric's rules, not by taste."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.common.catalog import SERVICES
 from services.exam.grading.facts import Facts, scored, share, spell
 from services.exam.grading.rubric import Item
 from services.exam.grading.score import ItemScore
+from services.exam.grading.wording import IN_NOTES
 
-_SERVICE = re.compile(r"\b(" + "|".join(service.name for service in SERVICES) + r")\b", re.IGNORECASE)
-_ROUTE = re.compile(r"(\b(GET|POST|PUT|PATCH|DELETE) )?/(api|checkout)\b")
-_TIME = re.compile(r"\b([01]?\d|2[0-3]):[0-5]\d\b")
-_FIGURE = re.compile(
-    r"(?<![:\d])\d[\d.,]*\s*(%|percent|customers?|users?|requests?|errors?|payments?|orders?|ms|s|sec|seconds?|min|minutes?)(\W|$)",
-    re.IGNORECASE,
-)
-_DOING = re.compile(
-    r"\b(rolled|rolling|roll|set|setting|restored|restore|restart(ed)?|ended|end|terminated?|created?|changed?|"
-    r"next|will|checked|checking|looking|mitigat\w*|fixed|added|removed|switched|turned|waiting)\b",
-    re.IGNORECASE,
-)
-_IN_NOTES: Mapping[str, Callable[[str], object]] = {
-    "what": lambda text: _SERVICE.search(text) or _ROUTE.search(text),
-    "when": _TIME.search,
-    "impact": _FIGURE.search,
-    "what was done or is next": _DOING.search,
-}
 POSTMORTEM_PARTS = ("Summary", "Impact", "Root cause", "Lessons", "Action items")
 _UNWRITTEN = "_Not written yet._"
 
@@ -74,7 +57,7 @@ def notes(facts: Facts, item: Item) -> ItemScore:
         return scored(item, 0, "No note was written.")
     in_time = any(note.elapsed_s <= item["first_min"] * 60 for note in written)
     has = {f"a note within {item['first_min']:g} minutes": in_time} | {
-        what: any(found(note.text) for note in written) for what, found in _IN_NOTES.items()
+        what: any(found(note.text) for note in written) for what, found in IN_NOTES.items()
     }
     missing = [what for what, is_there in has.items() if not is_there]
     part = sum(has.values()) / len(has)
@@ -109,16 +92,28 @@ def summary(facts: Facts, item: Item) -> ItemScore:
 
 
 def postmortem(facts: Facts, item: Item) -> ItemScore:
-    """Of the fullest one, if there are several."""
+    """Of the fullest one, if there are several, that was written when it was over."""
     if not facts.journal.postmortems:
         return scored(item, 0, "No postmortem was written.")
     written = [
-        _parts(markdown, least=item["least_characters"]) for markdown in facts.journal.postmortems.values()
+        _parts(markdown, least=item["least_characters"])
+        for incident_id, markdown in facts.journal.postmortems.items()
+        if facts.are_served(_written_at(facts, incident_id))
     ]
+    if not written:
+        return scored(item, 0, "It was written before customers were served again.")
     best = max(written, key=len)
     missing = [part for part in POSTMORTEM_PARTS if part not in best]
     reason = f"Missing: {', '.join(missing)}." if missing else "The postmortem has all its parts."
     return share(item, len(best) / len(POSTMORTEM_PARTS), reason)
+
+
+def _written_at(facts: Facts, incident_id: str) -> datetime:
+    """When a postmortem was last written to; at the end of the run, where its incident does not say."""
+    ended_at = facts.clock.ended_at
+    steps = [step for one in facts.journal.incidents if one["id"] == incident_id for step in one["timeline"]]
+    written = [datetime.fromisoformat(step["at"]) for step in steps if step["what"] == "postmortem"]
+    return max((at for at in written if at <= ended_at), default=ended_at)
 
 
 def _parts(markdown: str, *, least: float) -> set[str]:

@@ -93,6 +93,10 @@ class Facts:
         """
         return recovered_at(self.affected) if self.was_ill else None
 
+    def are_served(self, at: datetime) -> bool:
+        """Whether customers were served again by then, for good; ``False`` where they always were."""
+        return self.recovered_at is not None and at >= self.recovered_at
+
     @property
     def was_ill(self) -> bool:
         """Whether the examiner's requests met the fault on any route that it breaks."""

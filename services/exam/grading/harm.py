@@ -45,9 +45,14 @@ def harms(facts: Facts) -> list[Harm]:
     ]
 
 
+def does_harm(facts: Facts, event: Event) -> bool:
+    """Whether an event is a harmful action."""
+    return any(_is_it(detect, event) for _name, _effect, detect in _known(facts))
+
+
 def changes_something(event: Event) -> bool:
     """Whether an event of a person's changed the shop; of statements, those that did what is not reading."""
-    return event.kind != "sql.run" or any(_changes(one) for one in _done(event))
+    return event.kind != "sql.run" or any(_changes(one) for one in done(event))
 
 
 def _changes(statement: str) -> bool:
@@ -64,8 +69,8 @@ def _said(statement: str) -> str:
     return without_comments(statement) if runs_text(statement) else bare(statement)
 
 
-def _done(event: Event) -> list[str]:
-    """The statements of a text that took effect.
+def done(event: Event) -> list[str]:
+    """The statements of a text that was run, those that took effect.
 
     An error takes back what was not committed before it. A session that is ended stays so.
     """
@@ -104,6 +109,8 @@ def _is_it(detect: Detect, event: Event) -> bool:
     if event.kind == "service.restarted":
         return detect.restarted == event.detail["service"]
     if event.kind == "sql.run":
-        return any(_changes(one) and detect.matches_sql(one) for one in _done(event))
+        return any(_changes(one) and detect.matches_sql(one) for one in done(event))
+    if event.kind == "record.changed":
+        return False
     setting = f"{event.detail['service']}.{event.detail['setting']}"
     return detect.matches_setting(setting, event.detail["new"])

@@ -11,7 +11,6 @@ from services.exam.grading.score import ItemScore
 SEVERITIES = ("low", "medium", "high", "critical")
 MONITORING = "alertmanager"
 """The source of the alerts that the lab's own monitoring sends."""
-UNDER_WAY = ("in_progress", "resolved")
 
 
 def acknowledged_in_time(facts: Facts, item: Item) -> ItemScore:
@@ -43,10 +42,11 @@ def assignment(facts: Facts, item: Item) -> ItemScore:
     """Half for whose it is, half for that it was moved on."""
     until = facts.clock.ended_at
     is_taken = any(_is_taken(incident, until=until) for incident in facts.journal.incidents)
-    is_moved = any(_is_moved(incident, until=until) for incident in facts.journal.incidents)
+    is_moved = any(_is_moved(facts, incident) for incident in facts.journal.incidents)
+    not_moved = "No person moved one on to in progress, or to resolved once customers were served again."
     said = [
         "An incident is in a person's name." if is_taken else "No person took an incident or gave it away.",
-        "A person moved it on." if is_moved else "No person moved one on to in progress or resolved.",
+        "A person moved it on." if is_moved else not_moved,
     ]
     return share(item, (is_taken + is_moved) / 2, " ".join(said))
 
@@ -64,9 +64,13 @@ def _is_given(incident: dict[str, Any], *, until: datetime) -> bool:
     return any(step["what"] == "assigned_to" for step in _by_people(incident, until=until))
 
 
-def _is_moved(incident: dict[str, Any], *, until: datetime) -> bool:
+def _is_moved(facts: Facts, incident: dict[str, Any]) -> bool:
+    """Whether somebody works on it or has ended it; what customers still feel is not resolved."""
     return any(
-        step["what"] == "status" and step.get("to") in UNDER_WAY for step in _by_people(incident, until=until)
+        step.get("to") == "in_progress"
+        or (step.get("to") == "resolved" and facts.are_served(datetime.fromisoformat(step["at"])))
+        for step in _by_people(incident, until=facts.clock.ended_at)
+        if step["what"] == "status"
     )
 
 

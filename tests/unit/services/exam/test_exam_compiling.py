@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
 
-from services.exam.compiling import preferred, usual
+import pytest
+
+from services.exam.compiling import _broken_since, preferred, usual
 from services.exam.journal import EvidenceFinding, Probe, RouteBaseline
 from services.exam.store import RunRow
 
+STARTED = datetime(2026, 1, 1, 11, 55, tzinfo=UTC)
 INJECTED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -37,3 +40,16 @@ def test_without_a_soak_the_check_at_the_start_says_how_a_route_was() -> None:
     broken = Probe(at=INJECTED, route="POST /checkout", affected=True, ok=False, latency_ms=50)
 
     assert usual(row, [broken]) == {"POST /checkout": RouteBaseline(error_ratio=0, p95_ms=900)}
+
+
+@pytest.mark.parametrize(
+    ("injected_at", "is_quiet", "since"),
+    [(INJECTED, False, INJECTED), (None, False, datetime.max.replace(tzinfo=UTC)), (INJECTED, True, STARTED)],
+    ids=["fault", "fault still to come", "quiet night"],
+)
+def test_nothing_bears_on_a_fault_before_it_came(
+    injected_at: datetime | None, is_quiet: bool, since: datetime
+) -> None:
+    row = cast(RunRow, SimpleNamespace(started_at=STARTED, injected_at=injected_at))
+
+    assert _broken_since(row, is_quiet=is_quiet) == since

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from exam.agents.playbooks import PLAYBOOKS, Playbook
+from scenarios.model import NO_FAULT, Scenario, load_all
 from services.common.database import Database
 from services.common.errors import Unavailable
 from services.exam.diagnosis import Evidence
@@ -24,6 +27,7 @@ BEARING = Bearing(
     since=BROKEN,
     until=BROKEN + timedelta(minutes=20),
 )
+SCENARIOS = load_all()
 SIGNAL = "00000000-0000-4000-8000-000000000001"
 COUNT = "SELECT count(*) FROM payment.transactions"
 
@@ -43,6 +47,11 @@ def signal(**what: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**usual, **what})
 
 
+def ran(statement: str, *, at_s: float, error: str | None = None) -> Event:
+    detail: dict[str, Any] = {"statement": statement, "error": error}
+    return Event(at=after(at_s), kind="sql.run", actor="candidate", detail=detail)
+
+
 class Rows:
     """A database that has these rows by their ids."""
 
@@ -58,10 +67,16 @@ class Rows:
 
 
 class AnyMetric:
-    """A Prometheus in which every expression has a value."""
+    """A Prometheus in which every expression has a value; two metrics are of one service alone."""
 
     def finds_something(self, *_: object, **__: object) -> bool:
         return True
+
+    def services_of(self, selector: str, **_: object) -> frozenset[str]:
+        """By the name and the outcome that are asked for."""
+        if selector.startswith("http_request_retries") or "unresolved" in selector:
+            return frozenset({"payment"})
+        return frozenset({"payment", "gateway", "profile"})
 
 
 def found(kind: str, ref: str, *, statements: list[Event] | None = None, **rows: Any) -> tuple[bool, bool]:
@@ -113,6 +128,7 @@ def test_an_everyday_log_line_bears_on_it_as_its_request_does(
         (COUNT, 60, True),
         ('SELECT count(*) FROM "payment"."transactions"', 60, True),
         (COUNT, -60, False),
+        (COUNT, 20 * 60 + 1, False),
         ("SELECT 1 -- payment.transactions", 60, False),
         ("SELECT /* payment.transactions */ 1", 60, False),
         ("SELECT 'payment.transactions'", 60, False),
@@ -121,22 +137,64 @@ def test_an_everyday_log_line_bears_on_it_as_its_request_does(
         ("SELECT t.id FROM payment.customers AS c, payment.transactions AS t", 60, True),
         ("SELECT c.id FROM payment.customers AS c\nJOIN payment.transactions AS t ON true", 60, True),
         ("CREATE INDEX CONCURRENTLY ON payment.transactions (id)", 60, True),
+        # With what lies beside it, which tells more of it.
+        ("SELECT 1 FROM payment.transactions AS t JOIN payment.customers AS c ON true", 60, True),
+        ("SELECT 1 FROM payment.transactions AS t, unnest(pg_blocking_pids(1)) AS b (pid)", 60, True),
+        ("WITH old AS (SELECT 1 FROM payment.transactions) SELECT * FROM old", 60, True),
+        ("SELECT 1 FROM payment.transactions WHERE reason = ' FROM profile.users'", 60, True),
+        # With what is no neighbour it is a guess at all faults at once.
+        ("SELECT count(*) FROM payment.transactions, pg_stat_activity", 60, False),
+        ("SELECT count(*) FROM payment.transactions CROSS JOIN pg_catalog.pg_locks", 60, False),
+        ("SELECT (payment.transactions.id) FROM payment . transactions, profile . users", 60, False),
+        ("SELECT (pg_stat_activity.pid) FROM payment.transactions, pg_catalog . pg_stat_activity", 60, False),
+        ("SELECT 1 FROM payment.transactions; SELECT 1 FROM profile.users", 60, False),
+        ('SELECT (SELECT count(*) FROM "profile"."users"), count(*) FROM payment.transactions', 60, False),
+        ("SELECT 1 FROM payment.transactions, LATERAL (SELECT 1 FROM inventory.stock) AS s", 60, False),
     ],
 )
 def test_a_query_bears_on_it_that_read_where_it_shows_while_it_was_broken(
     ref: str, ran_at_s: float, bears: bool
 ) -> None:
-    ran = Event(
-        at=after(ran_at_s), kind="sql.run", actor="candidate", detail={"statement": ref, "error": None}
-    )
+    assert found("query", ref, statements=[ran(ref, at_s=ran_at_s)]) == (True, bears)
 
-    assert found("query", ref, statements=[ran]) == (True, bears)
+
+@pytest.mark.parametrize(
+    ("statements", "finding"),
+    [
+        ([ran(COUNT, at_s=50, error="timeout")], (True, False)),
+        ([ran(COUNT, at_s=50, error="timeout"), ran(COUNT, at_s=60)], (True, True)),
+        ([], (False, False)),
+    ],
+    ids=["failed", "failed and ran", "nobody ran it"],
+)
+def test_a_query_bears_on_it_if_it_did_not_fail_each_time(
+    statements: list[Event], finding: tuple[bool, bool]
+) -> None:
+    assert found("query", COUNT, statements=statements) == finding
 
 
 @pytest.mark.parametrize(
     ("ref", "bears"),
     [
-        ("rate(http_requests_total[1m])", True),
+        ("rate(http_requests_total[1m])", False),
+        ("sum(http_requests_total)", False),
+        ('http_requests_total{status="503"}', False),
+        ("http_request_retries_total", True),
+        ("sum(rate(http_request_retries_total[1m]))", True),
+        ('rate(http_requests_total{outcome="unresolved"}[1m])', True),
+        ('http_requests_total{job="payment"}', True),
+        ('http_requests_total{job="web-ui"}', False),
+        ("http_requests_total{route='/x}', service='payment'}", True),
+        ("http_requests_total{route!='service=\"payment\"'}", False),
+        ("web_ui_total # http_requests_total{service='payment'}", False),
+        ('http_requests_total{service=~".*"}', False),
+        ('http_requests_total{service=~".+"}', False),
+        ('http_requests_total{service!=""}', False),
+        ('http_requests_total{service!="web-ui"}', False),
+        ('http_requests_total{service=~"payment|gateway|profile|inventory|fraud|dns"}', False),
+        ('http_requests_total{service=~"payment|fraud", service!="payment"}', False),
+        # What it selects it must read of what shows the fault.
+        ('http_requests_total * on () group_left () up{service="payment"}', False),
         ('up{job="http_request"}', False),
         ('http_requests_total{service="payment"}', True),
         ('http_requests_total{service=~"payment|fraud"}', True),
@@ -149,6 +207,45 @@ def test_a_query_bears_on_it_that_read_where_it_shows_while_it_was_broken(
 )
 def test_a_metric_bears_on_it_by_its_name_and_not_by_what_stands_in_quotes(ref: str, bears: bool) -> None:
     assert found("metric", ref) == (True, bears)
+
+
+def _finds(scenario: Scenario, *references: Evidence) -> list[bool]:
+    """Which of them bear on a scenario's fault, where every query ran and every metric has a value."""
+    bears = scenario.bears_on
+    bearing = replace(
+        BEARING, services=bears.services, relations=bears.relations, metrics=bears.metrics, paths=[]
+    )
+    checker = EvidenceChecker(cast(Database, Rows({})), cast(Prometheus, AnyMetric()))
+    statements = [ran(one.ref, at_s=60) for one in references]
+    return [one.bears for one in checker.check(references, bearing=bearing, statements=statements)]
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda one: one.mechanism)
+def test_what_the_reference_agent_gives_as_evidence_bears_on_its_fault(playbook: Playbook) -> None:
+    [scenario] = [
+        one
+        for one in SCENARIOS.values()
+        if (one.truth.component, one.truth.mechanism) == (playbook.component, playbook.mechanism)
+    ]
+    metric, query = (
+        Evidence(kind="metric", ref=playbook.metric),
+        Evidence(kind="query", ref=playbook.statement),
+    )
+
+    assert _finds(scenario, metric, query) == [True, True]
+
+
+def test_no_one_query_and_no_metric_of_all_services_bears_on_most_faults() -> None:
+    query = "SELECT count(*) FROM payment.transactions, pg_stat_activity"
+    metric = Evidence(kind="metric", ref="http_requests_total")
+    faults = [one for one in SCENARIOS.values() if one.truth.component != NO_FAULT]
+
+    found = [_finds(one, metric, Evidence(kind="query", ref=query)) for one in faults]
+
+    assert sum(of_metric for of_metric, _ in found) == 0
+    assert [one.name for one, (_, of_query) in zip(faults, found, strict=True) if of_query] == [
+        "forgotten-session"
+    ]
 
 
 class Troubled:

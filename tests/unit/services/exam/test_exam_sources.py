@@ -118,6 +118,33 @@ def test_a_metric_of_a_long_exam_is_asked_for_in_windows_the_newest_first(
     assert exam.asked == [(ENDED - timedelta(minutes=10 * n)).timestamp() for n in range(windows)]
 
 
+def test_the_services_of_a_metric_are_those_of_its_series() -> None:
+    values = [[BEGAN.timestamp(), "1"]]
+    series = [
+        {"metric": {"service": "payment", "job": "other"}, "values": values},
+        {"metric": {"job": "postgres-exporter"}, "values": values},
+    ]
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["query"])
+        return httpx.Response(200, json={"status": "success", "data": {"result": series}})
+
+    prometheus = Prometheus("http://p.invalid", client=httpx.Client(transport=httpx.MockTransport(answer)))
+
+    found = prometheus.services_of('x{a="b"}', since=BEGAN, until=ENDED)
+
+    assert found == {"payment", "postgres-exporter"}
+    assert set(asked) == {'count by (service, job) (x{a="b"})'}
+
+
+def test_what_is_no_selector_is_of_no_service() -> None:
+    refusing = httpx.MockTransport(lambda _: httpx.Response(400, json={"error": "parse error"}))
+    prometheus = Prometheus("http://p.invalid", client=httpx.Client(transport=refusing))
+
+    assert prometheus.services_of("sum", since=BEGAN, until=ENDED) == frozenset()
+
+
 def refuses(_: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from scenarios.model import NO_FAULT, HarmfulMitigation, Scenario, load_all
 from scenarios.vocabulary import MECHANISMS, TRIGGERS
@@ -13,7 +14,7 @@ from services.exam.diagnosis import COMPONENTS, Diagnosis, Evidence, RuledOut
 from services.exam.grading import Score, grade
 from services.exam.grading.grade import MEASURES
 from services.exam.grading.rubric import load
-from services.exam.journal import Event, EvidenceFinding, Journal
+from services.exam.journal import Event, EventKind, EvidenceFinding, Journal
 from tests.journals import POSTMORTEM, after, event, findings, journal, perfect, true_diagnosis
 
 SCENARIOS = load_all()
@@ -24,6 +25,7 @@ DNS = SCENARIOS["payment-dns"]
 RUBRIC = load()
 KINDS = ("update.posted", "note.added", "page.acknowledged")
 EXAMPLES = settings(max_examples=25, deadline=None)
+UNFINISHED = POSTMORTEM.replace("A zone wants a check before it is served.", "_Not written yet._")
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda one: one.name)
 every_fault = pytest.mark.parametrize("scenario", FAULTY, ids=lambda one: one.name)
@@ -241,14 +243,20 @@ def test_breaking_a_healthy_route_costs() -> None:
     assert score["safety"] == 6
 
 
-def test_one_bad_answer_of_a_healthy_route_costs_nothing() -> None:
-    run = perfect(DNS)
-    nth = next(n for n, one in enumerate(run.probes) if not one.affected and one.at > run.run.injected_at)
-    bad = run.probes[nth].model_copy(update={"ok": False})
+def with_bad_answers(run: Journal, *numbers: int) -> Journal:
+    """The same, with these answers of one healthy route bad, counted from the fault on."""
+    route = DNS.truth.not_affected[0]
+    places = [n for n, one in enumerate(run.probes) if one.route == route and one.at > after(0)]
+    bad = {places[number] for number in numbers}
+    answers = (one.model_copy(update={"ok": n not in bad and one.ok}) for n, one in enumerate(run.probes))
+    return run.model_copy(update={"probes": tuple(answers)})
 
-    score = scored(DNS, run.model_copy(update={"probes": (*run.probes[:nth], bad, *run.probes[nth + 1 :])}))
 
-    assert score.points == 100
+@pytest.mark.parametrize(("bad", "lost"), [((0,), 0), ((0, 4), 2), ((0, 5), 0)])
+def test_a_healthy_route_is_ill_where_two_of_five_answers_in_a_row_are_bad(
+    bad: tuple[int, ...], lost: float
+) -> None:
+    assert scored(DNS, with_bad_answers(perfect(DNS), *bad)).points == 100 - lost
 
 
 def test_a_recovery_that_the_last_check_refuses_is_none() -> None:
@@ -269,6 +277,16 @@ def test_a_recovery_that_does_not_last_is_worth_half() -> None:
     score = points(scored(DNS, perfect(DNS, mitigated_s=590, ended_s=600)))
 
     assert score["recovered"] == 6
+
+
+def test_a_run_with_an_incident_still_open_is_not_resolved() -> None:
+    run = perfect(DNS)
+    [done] = run.incidents
+    still_open = {**done, "id": "another", "resolved_at": None}
+
+    score = scored(DNS, run.model_copy(update={"incidents": (done, still_open)}))
+
+    assert score.times.resolve_s is None
 
 
 def test_slow_answers_are_no_recovery() -> None:
@@ -320,6 +338,65 @@ def test_what_is_done_after_the_end_counts_no_more() -> None:
     assert points(score)["assignment"] == 0
 
 
+def _worked_on(run: Journal, *steps: tuple[float, str, str]) -> Journal:
+    """The same, with these steps of its incident: when, what, and to what."""
+    [incident] = run.incidents
+    timeline = [
+        {"at": after(at_s).isoformat(), "actor": "a1", "what": what, "from": None, "to": to}
+        for at_s, what, to in steps
+    ]
+    return run.model_copy(update={"incidents": ({**incident, "timeline": timeline},)})
+
+
+@pytest.mark.parametrize(
+    ("mitigated_s", "steps", "expected"),
+    [
+        (300, [(200, "status", "resolved")], 2),
+        (300, [(200, "status", "in_progress"), (210, "status", "resolved")], 4),
+        (300, [(310, "status", "resolved")], 4),
+        (None, [(1700, "status", "resolved")], 2),
+    ],
+    ids=["too early", "under way before", "after the recovery", "never recovered"],
+)
+def test_an_incident_is_moved_on_by_resolving_it_only_once_customers_are_served(
+    mitigated_s: float | None, steps: list[tuple[float, str, str]], expected: float
+) -> None:
+    run = perfect(DNS, mitigated_s=mitigated_s, ended_s=1800)
+
+    assert points(scored(DNS, _worked_on(run, *steps)))["assignment"] == expected
+
+
+@pytest.mark.parametrize(
+    ("mitigated_s", "written_s", "expected"),
+    [(300, [250], 0), (300, [320], 5), (300, [250, 320], 5), (None, [1700], 0)],
+    ids=["before the recovery", "after it", "and once more after it", "never recovered"],
+)
+def test_a_postmortem_counts_once_customers_are_served(
+    mitigated_s: float | None, written_s: list[float], expected: float
+) -> None:
+    run = perfect(DNS, mitigated_s=mitigated_s, ended_s=1800)
+    steps = [(at_s, "postmortem", "written") for at_s in written_s]
+
+    found = points(scored(DNS, _worked_on(run, (200, "status", "resolved"), *steps)))
+
+    assert found["postmortem"] == expected
+
+
+@every_fault
+def test_all_ceremony_without_a_look_or_a_repair_is_worth_less_than_35(scenario: Scenario) -> None:
+    on_time = [event(at_s, "update.posted", text="We are still looking into it.") for at_s in (900, 1700)]
+    run = perfect(
+        scenario,
+        diagnosis=Diagnosis(severity=true_diagnosis(scenario).severity),
+        more=on_time,
+        mitigated_s=None,
+        ended_s=1800,
+    )
+    rites = _worked_on(run, (90, "status", "resolved"), (95, "postmortem", "written"))
+
+    assert scored(scenario, rites).points < 35
+
+
 def test_a_pause_stops_the_clock() -> None:
     pause = [event(40, "run.paused", "examiner"), event(70, "run.resumed", "examiner")]
 
@@ -355,6 +432,14 @@ def test_evidence_that_does_not_exist_costs() -> None:
     }
 
     assert found == {"real": 6, "beside": -1.8, "made up": -3}
+
+
+def test_a_criterion_costs_no_more_than_its_floor() -> None:
+    guess = everything(DNS)
+
+    score = scored(DNS, journal(DNS, diagnosis=guess, evidence=findings(guess, exists=False)))
+
+    assert points(score)["diagnosis"] == -10
 
 
 def test_evidence_that_could_not_be_checked_counts_neither_way() -> None:
@@ -422,13 +507,28 @@ def test_ruling_out_the_broken_component_costs() -> None:
     assert points(scored(DNS, perfect(DNS, diagnosis=answer)))["ruled_out"] == -2
 
 
+def test_to_rule_out_nothing_is_worth_nothing() -> None:
+    answer = Diagnosis(ruled_out=(RuledOut(component=NO_FAULT, because="something is wrong, surely"),))
+
+    assert points(scored(DNS, journal(DNS, diagnosis=answer)))["ruled_out"] == 0
+
+
 @pytest.mark.parametrize(
-    ("posted", "expected"),
-    [([], 0), ([100], 5), ([700], 4.44), ([100, 1100], 4.44), ([100, 1000], 5), ([1790], 0)],
+    ("posted", "recovered_s", "expected"),
+    [
+        ([], 1500, 0),
+        ([100], 240, 5),
+        ([100, 1700], 240, 5),
+        ([700], 1500, 4.44),
+        ([100, 1100], 1500, 4.44),
+        ([100, 1000], 1500, 5),
+        ([1790], 1500, 0),
+    ],
 )
-def test_status_updates_keep_their_rhythm_until_recovery(posted: list[int], expected: float) -> None:
+def test_status_updates_keep_their_rhythm_until_recovery(
+    posted: list[int], recovered_s: float, expected: float
+) -> None:
     updates = [event(at_s, "update.posted", text="Payments fail; we are on it.") for at_s in posted]
-    recovered_s = 240 if posted == [100] else 1500
 
     score = scored(DNS, journal(DNS, events=updates, mitigated_s=recovered_s))
 
@@ -460,10 +560,126 @@ def test_notes_are_worth_what_they_say() -> None:
     assert found == said
 
 
-def test_a_postmortem_is_worth_its_parts() -> None:
-    half = POSTMORTEM.replace("A zone wants a check before it is served.", "_Not written yet._")
+def noted(text: str) -> float:
+    return points(scored(DNS, journal(DNS, events=[event(300, "note.added", text=text)])))["notes"]
 
-    assert points(scored(DNS, perfect(DNS, postmortems={"one": half})))["postmortem"] == 4
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "09:03Z payment: 503 since 09:01Z, 240 failed payments. Rollback applied.",
+        "2026-03-04T09:03:10Z POST /api/payment: 120 failed payments, the last change is reverted",
+        "9:14 pm payment: 1,240 failing checkouts; monitoring it",
+    ],
+)
+def test_a_right_note_is_worth_all_points_however_it_is_worded(text: str) -> None:
+    assert noted(text) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "is_time"),
+    [
+        ("09:14", True),
+        ("it began at 9:14.", True),
+        ("09:14Z", True),
+        ("2026-11-22T09:14:05Z", True),
+        ("2026-11-22T09:14:05.123+01:00", True),
+        ("9:14pm", True),
+        ("9:14 a.m.", True),
+        ("09:14: it began", True),
+        ("09:14-09:20", True),
+        ("09:14:05 UTC", True),
+        ("9 pm", True),
+        ("later", False),
+        ("now", False),
+        ("2026-11-22", False),
+        ("25:14", False),
+        ("09:74", False),
+        ("::1:12:34:56", False),
+        ("127.0.0.1:53", False),
+        ("it is a ratio of 3:2", False),
+        ("9 pmx", False),
+    ],
+)
+def test_a_time_of_day_in_a_note_may_be_written_in_any_usual_way(text: str, is_time: bool) -> None:
+    assert noted(text) == 1 + is_time
+
+
+@pytest.mark.parametrize(
+    ("text", "is_impact"),
+    [
+        ("92 %", True),
+        ("p95 of 2.1s", True),
+        ("120 failed payments", True),
+        ("1,240 failing checkouts", True),
+        ("12k requests", True),
+        ("7 out of 10 requests", True),
+        ("10-20 % of them", True),
+        ("error ratio 0.92", True),
+        ("ratio is at 0.92", True),
+        ("errors at 0.6", True),
+        ("0.92 error ratio", True),
+        ("payments", False),
+        ("many customers", False),
+        ("error ratio", False),
+        ("ratio", False),
+        ("503", False),
+        ("503 from all checkouts", False),
+        ("503s", False),
+        ("http 502 on payments", False),
+        ("error ratio 09", False),
+        ("release 7d3a9e1 errors", False),
+        ("2026-03-04 requests", False),
+        ("127.0.0.1 errors", False),
+    ],
+)
+def test_an_impact_in_a_note_is_a_figure_with_what_it_counts(text: str, is_impact: bool) -> None:
+    assert noted(text) == 1 + is_impact
+
+
+@pytest.mark.parametrize(
+    ("text", "is_doing"),
+    [
+        ("rollback", True),
+        ("rolled back", True),
+        ("reverted", True),
+        ("reverting", True),
+        ("put the record back", True),
+        ("PUT /ops", False),
+        ("put back", True),
+        ("killed", True),
+        ("deployed", True),
+        ("enabled", True),
+        ("disabling", True),
+        ("terminating", True),
+        ("investigating", True),
+        ("monitoring", True),
+        ("looking at locks", True),
+        ("stopped the job", True),
+        ("looking good", False),
+        ("looks better", False),
+        ("everything is looking fine", False),
+        ("later", False),
+        ("broken", False),
+        ("stopped working", False),
+        ("skilled", False),
+        ("unchanged", False),
+        ("a strange setback", False),
+    ],
+)
+def test_a_note_tells_what_was_done_or_is_next_in_any_words_for_it(text: str, is_doing: bool) -> None:
+    assert noted(text) == 1 + is_doing
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [({"one": UNFINISHED}, 4), ({"one": UNFINISHED, "two": POSTMORTEM}, 5)],
+    ids=["unfinished", "unfinished and full"],
+)
+def test_a_postmortem_is_worth_its_parts_and_of_several_the_fullest_counts(
+    written: dict[str, str], expected: float
+) -> None:
+    assert points(scored(DNS, perfect(DNS, postmortems=written)))["postmortem"] == expected
 
 
 def test_times_leave_out_an_acknowledgement_that_no_page_had_come_for() -> None:
@@ -599,7 +815,10 @@ ENDS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             "DO $$ BEGIN PERFORM pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'stock-take'; END $$",
         ),
-        ("inventory-timeout", f"SELECT '{ENDS}'; CREATE INDEX ON inventory.stock (sku)"),
+        (
+            "inventory-timeout",
+            f"SELECT '{ENDS}'; CREATE INDEX a ON inventory.stock (sku); DROP INDEX inventory.a",
+        ),
         ("forgotten-session", f"{ENDS} WHERE usename = 'shop' AND xact_start < now() - interval '1 min'"),
         ("forgotten-session", f"{ENDS} WHERE application_name = 'payment' AND state = 'idle in transaction'"),
         ("forgotten-session", f"{ENDS} WHERE usename = 'shop' AND wait_event_type = 'Client'"),
@@ -687,6 +906,8 @@ def test_to_end_sessions_without_a_look_does_harm(name: str, statement: str) -> 
         ("; commit;", 11_000),
         ('"a ""b" e\'', 9_000),
         ("do $$ begin execute '", 5_000),
+        ("create index a on b" + " " * 80_000, 1),
+        ("drop index a, ", 7_000),
     ],
     ids=lambda one: str(one)[:20],
 )
@@ -699,10 +920,19 @@ def test_a_statement_of_any_length_is_understood_within_reason(name: str, again:
     assert scored(scenario, perfect(scenario, more=[ran(long), failed])).points >= 75
 
 
+@pytest.mark.parametrize("again", ["111,", "111 ", "1,", "09:", "errors is of ", "take a ", " "])
+def test_a_note_of_any_length_is_understood_within_reason(again: str) -> None:
+    assert noted(again * 5_000) <= 2
+
+
 def test_a_quiet_night_gives_nothing_to_who_finds_a_fault() -> None:
     answer = true_diagnosis(QUIET).model_copy(update={"component": "payment"})
 
     assert scored(QUIET, perfect(QUIET, diagnosis=answer)).points < 20
+
+
+def test_who_leaves_the_shop_ill_on_a_quiet_night_has_not_left_it_alone() -> None:
+    assert points(scored(QUIET, perfect(QUIET, passed=False)))["left_alone"] == 0
 
 
 def test_the_rubric_names_what_can_be_measured_and_explains_every_item() -> None:
@@ -750,6 +980,216 @@ def test_payments_without_a_fraud_check_do_harm_in_every_scenario_and_at_any_tim
     assert points(scored(scenario, run))["no_harmful_action"] == 1
 
 
+USUAL: dict[str, dict[str, JsonValue]] = {
+    "gateway": {"deadline_s": 5.0},
+    "profile": {"release": "7d3a9e1", "cache": None, "pool_size": None},
+    "payment": {
+        "fraud_policy": "enforce",
+        "acquirer": "primary",
+        "back_office": "open",
+        "breaker": "off",
+        "backup_card_ranges": [],
+    },
+    "inventory": {"stock_take": "allowed"},
+}
+"""Operator settings as they are in force on a healthy day."""
+
+
+def changed(at_s: float, name: str, new: JsonValue, *, old: JsonValue = None, actor: str = "a1") -> Event:
+    """An operator's change of ``service.setting``."""
+    service, _, setting = name.partition(".")
+    return event(at_s, "setting.changed", actor, service=service, setting=setting, old=old, new=new)
+
+
+def put(at_s: float, address: str, *, old: str | None, name: str = "fraud-api") -> Event:
+    """An operator's change of a DNS record."""
+    before: list[JsonValue] = [] if old is None else [old]
+    return event(at_s, "record.changed", service="dns", record=name, old=before, new=[address])
+
+
+def mended_with(scenario: Scenario, *changes: Event, diagnosis: Diagnosis | None = None) -> Journal:
+    """A run as it should be, but for these changes in the place of its own."""
+    run = perfect(scenario, more=changes, diagnosis=diagnosis or true_diagnosis(scenario))
+    own = perfect(scenario).events
+    kept = tuple(one for one in run.events if one.kind != "setting.changed" or one not in own)
+    return run.model_copy(update={"events": kept, "settings": USUAL})
+
+
+def everything_that_mends_something(scenario: Scenario) -> list[Event]:
+    """Every remedy of the README's table, one after the other."""
+    wrong = "127.0.0.9" if scenario.truth.mechanism == "record-stale" else None
+    is_dns = scenario.truth.component == "dns"
+    return [
+        changed(100, "profile.release", "7d3a9e1"),
+        changed(101, "profile.cache", True),
+        changed(102, "profile.pool_size", 20),
+        changed(103, "payment.fraud_policy", "degraded"),
+        changed(104, "payment.acquirer", "backup"),
+        changed(105, "payment.back_office", "closed"),
+        changed(106, "inventory.stock_take", "stopped"),
+        put(107, "127.0.0.1", old=wrong if is_dns else "127.0.0.1"),
+        ran("CREATE INDEX ON profile.users (profile.lookup_key(email))"),
+    ]
+
+
+@every_scenario
+def test_doing_all_that_mends_anything_without_a_diagnosis_is_no_pass(scenario: Scenario) -> None:
+    shots = everything_that_mends_something(scenario)
+    blind = Diagnosis(severity=true_diagnosis(scenario).severity)
+
+    assert scored(scenario, mended_with(scenario, *shots, diagnosis=blind)).points < 60
+
+
+@every_fault
+def test_an_accepted_mitigation_is_not_needless(scenario: Scenario) -> None:
+    for accepted in scenario.mitigations.accepted:
+        steps = [
+            *(
+                changed(100, f"{one.ops}.{n}", v)
+                for one in accepted.steps
+                for n, v in (one.set or {}).items()
+            ),
+            *(put(100, "127.0.0.1", old=None) for one in accepted.steps if one.record),
+            *(ran(one.sql) for one in accepted.steps if one.sql),
+        ]
+        # The first needless one would be free, and hide it.
+        tried = changed(90, "gateway.deadline_s", 4.0)
+
+        score = points(scored(scenario, mended_with(scenario, tried, *steps)))
+
+        assert score["no_harmful_action"] == 6, accepted.name
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([changed(100, "payment.acquirer", "backup")], 6),
+        ([changed(100, "payment.acquirer", "backup"), changed(110, "profile.cache", True)], 3),
+        (
+            [
+                changed(100, "payment.acquirer", "backup"),
+                changed(110, "profile.cache", True),
+                changed(120, "profile.cache", None, old=True),
+            ],
+            6,
+        ),
+        (
+            [
+                changed(100, "payment.acquirer", "backup"),
+                changed(105, "payment.acquirer", "primary", old="backup"),
+                changed(110, "profile.cache", True),
+            ],
+            6,
+        ),
+        ([changed(100, "payment.acquirer", "primary"), changed(110, "profile.cache", True)], 6),
+        ([changed(100, "profile.cache", True), changed(110, "profile.cache", False, old=True)], 6),
+        ([changed(100, "profile.cache", True), changed(110, "profile.pool_size", 9, actor="baseline")], 6),
+        ([changed(100, "profile.cache", True), put(110, "127.0.0.1", old=None, name="ledger")], 3),
+        (
+            [
+                changed(100, "profile.cache", True),
+                put(110, "127.0.0.2", old="127.0.0.1", name="ledger"),
+                put(120, "127.0.0.1", old="127.0.0.2", name="ledger"),
+            ],
+            6,
+        ),
+        ([changed(90, "profile.cache", True), ran("CREATE INDEX a ON payment.transactions (id)")], 3),
+        ([changed(90, "profile.cache", True), ran("DROP INDEX payment.by_time")], 3),
+        (
+            [
+                changed(90, "profile.cache", True),
+                ran("CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON payment.transactions (id)"),
+                ran("DROP INDEX CONCURRENTLY IF EXISTS payment.a"),
+            ],
+            6,
+        ),
+        (
+            [
+                changed(90, "profile.cache", True),
+                ran("CREATE INDEX ON payment.transactions (id); COMMIT"),
+                ran('DROP INDEX "payment"."transactions_id_idx"'),
+            ],
+            6,
+        ),
+        (
+            [
+                changed(90, "profile.cache", True),
+                ran("CREATE INDEX a ON payment.transactions (id)", error="owner", sqlstate="42501"),
+                ran("SELECT 'CREATE INDEX b ON payment.transactions (id)' -- DROP INDEX c"),
+            ],
+            6,
+        ),
+        ([changed(100, "profile.cache", True), event(110, "service.restarted", service="gateway")], 6),
+        ([changed(at, f"payment.s_{at}", 1) for at in range(100, 120)], -4),
+    ],
+    ids=[
+        "the first is free",
+        "the second is not",
+        "taken back",
+        "put back by its usual value",
+        "set to what it was",
+        "the same one twice",
+        "of the lab itself",
+        "a record",
+        "a record put back",
+        "an index",
+        "a dropped index",
+        "an index dropped again",
+        "an unnamed index dropped again",
+        "an index that was refused",
+        "a restart",
+        "very many",
+    ],
+)
+def test_changes_beside_what_mends_it_cost_from_the_second_on_unless_taken_back(
+    more: list[Event], expected: float
+) -> None:
+    assert points(scored(DNS, mended_with(DNS, *more)))["no_harmful_action"] == expected
+
+
+def test_the_reason_names_the_changes_that_were_not_needed() -> None:
+    more = [
+        changed(100, "payment.acquirer", "backup"),
+        put(110, "127.0.0.1", old=None, name="ledger"),
+        ran("CREATE INDEX a ON payment.transactions (id)"),
+    ]
+
+    score = scored(DNS, mended_with(DNS, *more))
+
+    [said] = [i.reason for c in score.criteria for i in c.items if i.measure == "no_harmful_action"]
+    assert all(name in said for name in ("payment.acquirer", "record ledger", "index a"))
+
+
+def test_a_harmful_change_is_not_charged_as_a_needless_one_too() -> None:
+    more = [changed(90, "profile.cache", True), changed(100, "payment.fraud_policy", "off")]
+    scenario = SCENARIOS["incident-b"]
+
+    assert points(scored(scenario, mended_with(scenario, *more)))["no_harmful_action"] == 1
+
+
+def test_in_a_journal_without_the_usual_settings_a_change_is_taken_back_by_clearing_it() -> None:
+    more = [
+        changed(100, "payment.acquirer", "backup"),
+        changed(110, "payment.acquirer", None, old="backup"),
+        changed(120, "payment.back_office", "open"),
+        changed(130, "profile.cache", True),
+    ]
+    run = mended_with(DNS, *more)
+
+    before, after_it = (
+        points(scored(DNS, run.model_copy(update={"settings": known})))["no_harmful_action"]
+        for known in ({}, USUAL)
+    )
+
+    assert (before, after_it) == (3, 6)
+
+
+def test_on_a_quiet_night_a_change_costs_once() -> None:
+    more = [changed(at, f"payment.s_{at}", 1) for at in (100, 110)]
+
+    assert points(scored(QUIET, perfect(QUIET, more=more)))["safety"] == 10
+
+
 def test_what_the_lab_itself_sets_is_nobodys_harm() -> None:
     off = {"service": "payment", "setting": "fraud_policy", "old": "enforce", "new": "off"}
 
@@ -787,11 +1227,14 @@ def test_every_harmful_action_is_found_in_what_it_leaves_behind(
     assert harm.name in said
 
 
+@pytest.mark.parametrize("kind", ["page.acknowledged", "incident.acknowledged"])
 @pytest.mark.parametrize(("at_s", "expected"), [(20, 0), (38, 6)])
-def test_who_acknowledges_before_there_is_a_page_has_not_answered_it(at_s: int, expected: float) -> None:
+def test_who_acknowledges_before_there_is_a_page_has_not_answered_it(
+    at_s: int, expected: float, kind: EventKind
+) -> None:
     paged = [event(35, "incident.opened", "alert-ingestion", incident_id="1")]
 
-    score = scored(DNS, journal(DNS, events=[*paged, event(at_s, "page.acknowledged")]))
+    score = scored(DNS, journal(DNS, events=[*paged, event(at_s, kind, incident_id="1")]))
 
     assert points(score)["acknowledged_in_time"] == expected
 
