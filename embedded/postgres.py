@@ -43,6 +43,7 @@ _UNPRIVILEGED = "nobody"
 # /tmp may be a RAM disk or be emptied at any time. The folder in it is used only if it is our own.
 _SHELTER = Path("/var/tmp")  # noqa: S108
 _READY_LINE = 7
+_LAST_WORDS_WITHIN_S = 1.0
 _READY_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 15.0
 
@@ -442,7 +443,16 @@ def _await_ready(server: Server, child: "subprocess.Popen[bytes]", *, log: Path)
     deadline = time.monotonic() + _READY_DEADLINE_S
     while not server.is_ready(child.pid):
         if child.poll() is not None or time.monotonic() > deadline:
-            said = "".join(file.read_text(errors="replace") for file in (log, server.log) if file.exists())
-            end = "\n".join(said.splitlines()[-10:])
+            end = "\n".join(_last_words(log, server.log).splitlines()[-10:])
             raise LabError(f"PostgreSQL on port {server.port} did not come up:\n{end}")
         time.sleep(0.01)
+
+
+def _last_words(*logs: Path) -> str:
+    """What the server said. Its logging collector outlives it by a moment, and writes the reason last."""
+    ends_at = time.monotonic() + _LAST_WORDS_WITHIN_S
+    while True:
+        said = "".join(file.read_text(errors="replace") for file in logs if file.exists())
+        if "FATAL" in said or time.monotonic() > ends_at:
+            return said
+        time.sleep(0.02)

@@ -84,7 +84,9 @@ class RunningService:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=20.0, trust_env=False)
+        # Kept for less than the service keeps it: one that it is just closing answers nothing.
+        limits = httpx.Limits(keepalive_expiry=2.0)
+        self.client = httpx.Client(base_url=self.url, timeout=20.0, trust_env=False, limits=limits)
 
     @property
     def url(self) -> str:
